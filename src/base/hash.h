@@ -1,0 +1,32 @@
+/*
+ * A keyed hash, and an intrusive chained hash table that grows and shrinks a bucket at a time (linear hashing), so that
+ * no insertion ever costs more than its neighbours. Starts at zero allocation. One thread.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+/* Fast, keyed, 64 bits, good against chosen input when the seed is secret. Any thread. */
+uint64_t bl_hash(uint64_t seed, struct bl_str s);
+uint64_t bl_hash_lower(uint64_t seed, struct bl_str s); /* as if s were lower case */
+uint64_t bl_hash_mix(uint64_t a, uint64_t b);           /* combines two hashes */
+
+struct bl_hnode { /* embedded in its owner; zeroed = in no table */
+        struct bl_hnode *_next;
+        uint64_t hash;
+};
+struct bl_htab {
+        struct bl_hnode ***_seg; /* segments of buckets */
+        size_t count, _buckets, _seg_count;
+};
+/* A zeroed bl_htab is an empty table. */
+void bl_htab_fini(struct bl_htab *t);                                        /* frees the buckets, not the nodes */
+int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash);    /* 0, or BL_ENOMEM: then not inserted */
+void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n);
+/* First node with this hash, or NULL; bl_htab_next goes on among equal hashes. The caller compares keys. */
+struct bl_hnode *bl_htab_first(const struct bl_htab *t, uint64_t hash);
+struct bl_hnode *bl_htab_next(const struct bl_hnode *n);
+/* Visits every node once; `fn` may remove the node it is given. For shutdown, cursors and tests. */
+void bl_htab_each(struct bl_htab *t, void (*fn)(struct bl_hnode *n, void *arg), void *arg);
