@@ -1,0 +1,19 @@
+/* One Via value (RFC 3261 section 20.42, rport of RFC 3581). Slices into the input. Any thread. */
+#pragma once
+#include "base/base.h"
+#include "sip/params.h"
+
+struct bl_via {
+        struct bl_str all;
+        struct bl_str transport; /* as written */
+        struct bl_str sent_by;   /* host[:port] as written */
+        struct bl_str host;      /* IPv6 with brackets */
+        uint16_t port;           /* 0 = none */
+        struct bl_str params;    /* from the first ';' */
+        struct bl_str branch, received, maddr;
+        bool has_rport;
+        uint16_t rport;          /* 0 = no value */
+        bool rfc3261;            /* branch starts with z9hG4bK and has more */
+};
+BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via); /* BL_EMALFORMED */
+bool bl_via_param(const struct bl_via *v, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
