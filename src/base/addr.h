@@ -18,8 +18,14 @@ struct bl_addr {
 struct bl_sb;
 #define BL_ADDR_TEXT 64 /* enough for "[v6%4294967295]:65535" */
 
-static inline bool bl_tp_is_stream(enum bl_tp tp) { return tp != BL_UDP; }
-static inline bool bl_tp_is_secure(enum bl_tp tp) { return tp == BL_TLS || tp == BL_WSS; }
+static inline bool bl_tp_is_stream(enum bl_tp tp)
+{
+        return tp != BL_UDP;
+}
+static inline bool bl_tp_is_secure(enum bl_tp tp)
+{
+        return tp == BL_TLS || tp == BL_WSS;
+}
 struct bl_str bl_tp_name(enum bl_tp tp);                /* as in Via: "UDP", "TLS", "WSS" */
 struct bl_str bl_tp_param(enum bl_tp tp);               /* as in ;transport=: "udp", "tls", "ws" for both of WS, WSS */
 int bl_tp_from(struct bl_str name, enum bl_tp *ret_tp); /* either spelling, any case; BL_ENOENT */
@@ -33,7 +39,8 @@ bool bl_addr_eq(const struct bl_addr *a, const struct bl_addr *b);    /* with po
 bool bl_addr_eq_ip(const struct bl_addr *a, const struct bl_addr *b); /* without port */
 uint64_t bl_addr_hash(uint64_t seed, const struct bl_addr *a);        /* with port */
 void bl_addr_put(struct bl_sb *b, const struct bl_addr *a);           /* with port unless it is 0; IPv6 bracketed */
-void bl_addr_put_ip(struct bl_sb *b, const struct bl_addr *a);        /* without port; IPv6 bracketed (as in a URI or Via host) */
+void bl_addr_put_ip(struct bl_sb *b,
+                    const struct bl_addr *a); /* without port; IPv6 bracketed (as in a URI or Via host) */
 
 struct bl_net { /* an address range, for trust: lists */
         struct bl_addr base;

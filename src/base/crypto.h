@@ -8,7 +8,8 @@
 
 enum { BL_SHA256_LEN = 32, BL_MD5_LEN = 16, BL_AEAD_OVERHEAD = 12 + 16 };
 
-void bl_sha256(const struct bl_str *parts, size_t n, uint8_t ret[BL_SHA256_LEN]); /* over the parts, one after another */
+void bl_sha256(const struct bl_str *parts, size_t n,
+               uint8_t ret[BL_SHA256_LEN]); /* over the parts, one after another */
 void bl_md5(const struct bl_str *parts, size_t n, uint8_t ret[BL_MD5_LEN]);
 
 struct bl_mac_key { /* HMAC-SHA-256 with both pads precomputed; copyable */
@@ -22,5 +23,6 @@ bool bl_equal_ct(const void *a, const void *b, size_t n); /* constant time */
 
 /* ChaCha20-Poly1305. out holds nonce(12) | ciphertext | tag(16): in.n + BL_AEAD_OVERHEAD octets. */
 void bl_aead_seal(const uint8_t key[32], const uint8_t nonce[12], struct bl_str ad, struct bl_str in, uint8_t *out);
-/* out: in.n - BL_AEAD_OVERHEAD octets. BL_EAUTH when it does not verify (out is then zeroed), BL_EMALFORMED when too short. */
+/* out: in.n - BL_AEAD_OVERHEAD octets. BL_EAUTH when it does not verify (out is then zeroed), BL_EMALFORMED when too
+ * short. */
 int bl_aead_open(const uint8_t key[32], struct bl_str ad, struct bl_str in, uint8_t *out);

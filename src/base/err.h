@@ -17,5 +17,6 @@ enum bl_err {
         BL_EREFUSED = -1012,   /* the far end or a policy said no */
 };
 
-/* A short English name for any error of ours or -errno ("does not parse", "Connection refused"). Static storage. Any thread. */
+/* A short English name for any error of ours or -errno ("does not parse", "Connection refused"). Static storage. Any
+ * thread. */
 const char *bl_err_text(int rc);

@@ -22,8 +22,8 @@ struct bl_htab {
         size_t count, _buckets, _seg_count;
 };
 /* A zeroed bl_htab is an empty table. */
-void bl_htab_fini(struct bl_htab *t);                                        /* frees the buckets, not the nodes */
-int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash);    /* 0, or BL_ENOMEM: then not inserted */
+void bl_htab_fini(struct bl_htab *t);                                     /* frees the buckets, not the nodes */
+int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash); /* 0, or BL_ENOMEM: then not inserted */
 void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n);
 /* First node with this hash, or NULL; bl_htab_next goes on among equal hashes. The caller compares keys. */
 struct bl_hnode *bl_htab_first(const struct bl_htab *t, uint64_t hash);

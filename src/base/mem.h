@@ -31,12 +31,12 @@ struct bl_str bl_arena_cat(struct bl_arena *a, const struct bl_str *parts, size_
                      sizeof((const struct bl_str[]){__VA_ARGS__}) / sizeof(struct bl_str))
 
 struct bl_pool;
-struct bl_pool *bl_pool_new(size_t limit); /* limit: octets handed out at most, 0 = none. NULL without memory */
-void bl_pool_free(struct bl_pool *p);      /* accepts NULL; what is still handed out is freed with it */
-void *bl_pool_alloc(struct bl_pool *p, size_t n);  /* 16-aligned, not zeroed; NULL when spent */
+struct bl_pool *bl_pool_new(size_t limit);        /* limit: octets handed out at most, 0 = none. NULL without memory */
+void bl_pool_free(struct bl_pool *p);             /* accepts NULL; what is still handed out is freed with it */
+void *bl_pool_alloc(struct bl_pool *p, size_t n); /* 16-aligned, not zeroed; NULL when spent */
 void *bl_pool_zalloc(struct bl_pool *p, size_t n);
 void bl_pool_give(struct bl_pool *p, void *mem, size_t n); /* n as asked for; accepts NULL */
-size_t bl_pool_used(const struct bl_pool *p);      /* octets handed out, rounded to classes: 0 when all came back */
+size_t bl_pool_used(const struct bl_pool *p);         /* octets handed out, rounded to classes: 0 when all came back */
 uint64_t bl_pool_heap_calls(const struct bl_pool *p); /* times the heap was asked: constant in steady state */
 
 struct bl_buf { /* flat octets, written once, then immutable */
@@ -46,6 +46,12 @@ struct bl_buf { /* flat octets, written once, then immutable */
 /* One reference, len 0. NULL without memory. */
 struct bl_buf *bl_buf_new(struct bl_pool *p, size_t cap);
 struct bl_buf *bl_buf_copy(struct bl_pool *p, struct bl_str octets);
-static inline struct bl_buf *bl_buf_ref(struct bl_buf *b) { return b->refs++, b; }
+static inline struct bl_buf *bl_buf_ref(struct bl_buf *b)
+{
+        return b->refs++, b;
+}
 void bl_buf_unref(struct bl_pool *p, struct bl_buf *b); /* p: the pool it came from; accepts NULL */
-static inline struct bl_str bl_buf_str(const struct bl_buf *b) { return (struct bl_str){b->data, b->len}; }
+static inline struct bl_str bl_buf_str(const struct bl_buf *b)
+{
+        return (struct bl_str){b->data, b->len};
+}

@@ -13,19 +13,34 @@ struct bl_str {
 #define BL_STR(lit) ((struct bl_str){(lit), sizeof(lit) - 1})
 #define BL_STR_ARG(s) (int)(s).n, (s).p /* for "%.*s" */
 
-static inline struct bl_str bl_str_make(const char *p, size_t n) { return (struct bl_str){p, n}; }
-static inline struct bl_str bl_str_z(const char *z) { return (struct bl_str){z, z ? strlen(z) : 0}; }
-static inline bool bl_str_eq(struct bl_str a, struct bl_str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
-static inline struct bl_str bl_str_from(struct bl_str s, size_t off) { return (struct bl_str){s.p + off, s.n - off}; }
-static inline char bl_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static inline struct bl_str bl_str_make(const char *p, size_t n)
+{
+        return (struct bl_str){p, n};
+}
+static inline struct bl_str bl_str_z(const char *z)
+{
+        return (struct bl_str){z, z ? strlen(z) : 0};
+}
+static inline bool bl_str_eq(struct bl_str a, struct bl_str b)
+{
+        return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+static inline struct bl_str bl_str_from(struct bl_str s, size_t off)
+{
+        return (struct bl_str){s.p + off, s.n - off};
+}
+static inline char bl_lower(char c)
+{
+        return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
 
-bool bl_str_ieq(struct bl_str a, struct bl_str b);      /* equal but for ASCII case */
-int bl_str_cmp(struct bl_str a, struct bl_str b);       /* memcmp order, shorter first */
+bool bl_str_ieq(struct bl_str a, struct bl_str b); /* equal but for ASCII case */
+int bl_str_cmp(struct bl_str a, struct bl_str b);  /* memcmp order, shorter first */
 bool bl_str_starts(struct bl_str s, struct bl_str prefix);
-struct bl_str bl_str_trim(struct bl_str s);             /* without SP HTAB CR LF at both ends */
+struct bl_str bl_str_trim(struct bl_str s); /* without SP HTAB CR LF at both ends */
 /* Cuts at the first `c`: true and both parts when found; else false, *ret_before = s, *ret_after empty. */
 bool bl_str_cut(struct bl_str s, char c, struct bl_str *ret_before, struct bl_str *ret_after);
-ptrdiff_t bl_str_find(struct bl_str s, char c);         /* index, or -1 */
+ptrdiff_t bl_str_find(struct bl_str s, char c); /* index, or -1 */
 /* Strict decimal, no sign, no spaces. BL_EMALFORMED, or BL_ELIMIT when over the type. */
 int bl_str_u32(struct bl_str s, uint32_t *ret);
 int bl_str_u64(struct bl_str s, uint64_t *ret);
@@ -43,12 +58,15 @@ struct bl_sb {
 void bl_sb_add(struct bl_sb *b, struct bl_str s);
 void bl_sb_addz(struct bl_sb *b, const char *z);
 void bl_sb_addc(struct bl_sb *b, char c);
-void bl_sb_addu(struct bl_sb *b, uint64_t v);                    /* decimal */
-void bl_sb_hex(struct bl_sb *b, const void *octets, size_t n);   /* lower case */
+void bl_sb_addu(struct bl_sb *b, uint64_t v);                     /* decimal */
+void bl_sb_hex(struct bl_sb *b, const void *octets, size_t n);    /* lower case */
 void bl_sb_b64url(struct bl_sb *b, const void *octets, size_t n); /* RFC 4648 section 5, no padding */
 void bl_sb_b64(struct bl_sb *b, const void *octets, size_t n);    /* RFC 4648 section 4, padded */
 void bl_sb_fmt(struct bl_sb *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* not for hot paths */
-static inline struct bl_str bl_sb_str(const struct bl_sb *b) { return (struct bl_str){b->p, b->n}; }
+static inline struct bl_str bl_sb_str(const struct bl_sb *b)
+{
+        return (struct bl_str){b->p, b->n};
+}
 
 /* Decoders: octets written to out (capacity cap); return the length, or BL_EMALFORMED / BL_ELIMIT. */
 int bl_hex_decode(struct bl_str in, void *out, size_t cap);

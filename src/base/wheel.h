@@ -1,6 +1,7 @@
 /*
- * Timers: intrusive, on one hierarchical wheel per world. Arm, re-arm and disarm are O(1); timers of one instant fire in
- * arming order. Resolution is 1 ms: a timer never fires early, at most 1 ms late by the wheel's own doing. One thread.
+ * Timers: intrusive, on one hierarchical wheel per world. Arm, re-arm and disarm are O(1); timers of one instant fire
+ * in arming order. Resolution is 1 ms: a timer never fires early, at most 1 ms late by the wheel's own doing. One
+ * thread.
  */
 #pragma once
 #include "base/base.h"
@@ -10,15 +11,21 @@ struct bl_timer { /* embedded in its owner; zeroed = not armed */
         bl_us _at;
         void (*fire)(struct bl_timer *); /* already disarmed when called; may re-arm or free its owner */
 };
-static inline bool bl_timer_armed(const struct bl_timer *t) { return t->_prev != NULL; }
+static inline bool bl_timer_armed(const struct bl_timer *t)
+{
+        return t->_prev != NULL;
+}
 
 struct bl_wheel;
 struct bl_wheel *bl_wheel_new(bl_us now); /* NULL without memory */
 void bl_wheel_free(struct bl_wheel *w);   /* accepts NULL; armed timers are forgotten */
-void bl_wheel_arm(struct bl_wheel *w, struct bl_timer *t, bl_us at); /* an armed one is moved; at <= now fires at the next advance */
-void bl_wheel_disarm(struct bl_wheel *w, struct bl_timer *t);        /* accepts one that is not armed */
-/* Fires all that are due at `now`; `*now_var` is set to each timer's turn before it runs when not NULL. Returns how many fired. */
+void bl_wheel_arm(struct bl_wheel *w, struct bl_timer *t,
+                  bl_us at); /* an armed one is moved; at <= now fires at the next advance */
+void bl_wheel_disarm(struct bl_wheel *w, struct bl_timer *t); /* accepts one that is not armed */
+/* Fires all that are due at `now`; `*now_var` is set to each timer's turn before it runs when not NULL. Returns how
+ * many fired. */
 unsigned bl_wheel_advance(struct bl_wheel *w, bl_us now);
-/* When to call advance next: exact or earlier, never later than the first armed timer. UINT64_MAX when none is armed. */
+/* When to call advance next: exact or earlier, never later than the first armed timer. UINT64_MAX when none is armed.
+ */
 bl_us bl_wheel_next(const struct bl_wheel *w);
 size_t bl_wheel_count(const struct bl_wheel *w);

@@ -1,6 +1,7 @@
 /*
  * The seam between the protocol core and a world. Two worlds implement it: io/ (sockets, DNS, threads) and sim/ (a
- * virtual network and clock, seeded). One struct env is one worker of one node; the core runs in that worker's thread only.
+ * virtual network and clock, seeded). One struct env is one worker of one node; the core runs in that worker's thread
+ * only.
  *
  * Rules
  *   - No call of env_ops re-enters the core: up, down, data, query results and timers arrive as later events of the
@@ -10,8 +11,8 @@
  *   - Pointer values and hash order decide nothing: the same seed gives the same run in the simulator.
  *
  * A flow (RFC 5626 section 1: a connection, or a UDP 5-tuple) is named by a handle: worker:8 | slot:24 | generation:32.
- * A stale handle is recognised (BL_EGONE), never followed. A UDP peer that sends to a listener becomes an accepted flow at
- * its first datagram (event `up`, user NULL, then `data`); the world keeps the table from 5-tuples to handles.
+ * A stale handle is recognised (BL_EGONE), never followed. A UDP peer that sends to a listener becomes an accepted flow
+ * at its first datagram (event `up`, user NULL, then `data`); the world keeps the table from 5-tuples to handles.
  */
 #pragma once
 #include "base/base.h"
@@ -23,9 +24,18 @@
 struct env;
 typedef uint64_t bl_flow_id; /* 0 = none */
 
-static inline unsigned bl_flow_worker(bl_flow_id f) { return (unsigned)(f >> 56); }
-static inline uint32_t bl_flow_slot(bl_flow_id f) { return (uint32_t)(f >> 32) & 0xffffffu; }
-static inline uint32_t bl_flow_gen(bl_flow_id f) { return (uint32_t)f; }
+static inline unsigned bl_flow_worker(bl_flow_id f)
+{
+        return (unsigned)(f >> 56);
+}
+static inline uint32_t bl_flow_slot(bl_flow_id f)
+{
+        return (uint32_t)(f >> 32) & 0xffffffu;
+}
+static inline uint32_t bl_flow_gen(bl_flow_id f)
+{
+        return (uint32_t)f;
+}
 static inline bl_flow_id bl_flow_make(unsigned worker, uint32_t slot, uint32_t gen)
 {
         return (uint64_t)worker << 56 | (uint64_t)(slot & 0xffffffu) << 32 | gen;
@@ -36,15 +46,16 @@ enum { BL_LISTENER_NONE = 0xffff };
 struct bl_target { /* where to open a flow */
         enum bl_tp tp;
         struct bl_addr to;
-        struct bl_str sni;  /* the name to ask for and to verify (secure transports); kept by the world */
-        uint16_t listener;  /* whose local address and identity to use, BL_LISTENER_NONE = any */
+        struct bl_str sni; /* the name to ask for and to verify (secure transports); kept by the world */
+        uint16_t listener; /* whose local address and identity to use, BL_LISTENER_NONE = any */
 };
 
 struct bl_peer { /* who is at the other end; valid during the event only */
         enum bl_tp tp;
         struct bl_addr local, remote;
-        uint16_t listener;                      /* that accepted it (index into the node's listeners), or BL_LISTENER_NONE */
-        const struct bl_str *uri_san, *dns_san; /* from the far end's certificate; what they prove is flow/'s business */
+        uint16_t listener; /* that accepted it (index into the node's listeners), or BL_LISTENER_NONE */
+        const struct bl_str *uri_san,
+                *dns_san; /* from the far end's certificate; what they prove is flow/'s business */
         uint16_t n_uri, n_dns;
         int chain; /* 0, or why the chain does not verify */
 };
@@ -57,11 +68,11 @@ struct bl_rr { /* one record of an answer */
 };
 enum bl_rr_type { BL_RR_A = 1, BL_RR_AAAA = 28, BL_RR_SRV = 33, BL_RR_NAPTR = 35 };
 
-struct bl_query { /* embedded in its owner. One RRset, no policy: RFC 3263 is hop/'s */
+struct bl_query {           /* embedded in its owner. One RRset, no policy: RFC 3263 is hop/'s */
         struct bl_str name; /* must outlive the query */
         uint16_t type;
-        /* rc 0: n records (0 records: the name has none; neg_ttl says how long that holds); < 0: BL_ENOENT (no such name),
-         * BL_ETIMEOUT, BL_EREFUSED. rr lives until return. */
+        /* rc 0: n records (0 records: the name has none; neg_ttl says how long that holds); < 0: BL_ENOENT (no such
+         * name), BL_ETIMEOUT, BL_EREFUSED. rr lives until return. */
         void (*done)(struct bl_query *, int rc, const struct bl_rr *rr, unsigned n, uint32_t neg_ttl);
         void *_world; /* non-NULL while under way */
 };
@@ -76,28 +87,32 @@ struct env_events { /* world -> core; `core` is env->core, `user` what open or s
         /* octets live until return. A datagram is one whole datagram. */
         void (*data)(struct env *, bl_flow_id, void *user, struct bl_str octets, bool datagram);
         void (*writable)(struct env *, bl_flow_id, void *user); /* room again after BL_EFULL */
-        /* Exactly once per handle, also after close and for an open that failed. why: -errno, BL_EGONE (closed by the far
-         * end), 0 (closed by us). The handle is stale from here on. */
+        /* Exactly once per handle, also after close and for an open that failed. why: -errno, BL_EGONE (closed by the
+         * far end), 0 (closed by us). The handle is stale from here on. */
         void (*down)(struct env *, bl_flow_id, void *user, int why);
         void (*turn)(struct env *); /* last in a turn: deferred work; then the world flushes what was sent */
 };
 
 struct env_ops { /* core -> world */
-        /* Starts to open a flow; then up or down follows, both with `user`. UDP: a connected socket with a port of its own
-         * (its `up` comes at once, in a later event of the same turn). 0, or BL_ELIMIT, BL_ENOMEM, -errno: then no event. */
+        /* Starts to open a flow; then up or down follows, both with `user`. UDP: a connected socket with a port of its
+         * own (its `up` comes at once, in a later event of the same turn). 0, or BL_ELIMIT, BL_ENOMEM, -errno: then no
+         * event. */
         int (*open)(struct env *, const struct bl_target *, void *user, bl_flow_id *ret_flow);
         /* Queues one whole message; takes a reference of its own. Only on flows that are up, only of this worker.
-         * 0, BL_EFULL (256 KiB queued; writable will follow), BL_EGONE. A UDP flow whose peer is reported unreachable (ICMP) goes down. */
+         * 0, BL_EFULL (256 KiB queued; writable will follow), BL_EGONE. A UDP flow whose peer is reported unreachable
+         * (ICMP) goes down. */
         int (*send)(struct env *, bl_flow_id, struct bl_buf *);
         void (*set_user)(struct env *, bl_flow_id, void *user);
         void (*pause)(struct env *, bl_flow_id, bool stop); /* stop reading: backpressure */
-        void (*close)(struct env *, bl_flow_id, bool drain); /* drain: after what is queued; down(why 0) follows. Stale: no-op */
+        void (*close)(struct env *, bl_flow_id,
+                      bool drain); /* drain: after what is queued; down(why 0) follows. Stale: no-op */
         void (*arm)(struct env *, struct bl_timer *, bl_us at);
         void (*disarm)(struct env *, struct bl_timer *);
         void (*query)(struct env *, struct bl_query *);  /* done never runs inside this call */
         void (*cancel)(struct env *, struct bl_query *); /* done will not run */
         void (*random)(struct env *, void *, size_t);
-        /* Hands `p` to another worker of this node; takes; FIFO per pair; any thread (then `from` is any env of the node). */
+        /* Hands `p` to another worker of this node; takes; FIFO per pair; any thread (then `from` is any env of the
+         * node). */
         void (*post)(struct env *from, unsigned worker, struct bl_post *p);
 };
 
@@ -114,7 +129,19 @@ struct env {
         struct bl_stats *stats;
 };
 
-static inline int env_send(struct env *e, bl_flow_id f, struct bl_buf *b) { return e->ops->send(e, f, b); }
-static inline void env_arm(struct env *e, struct bl_timer *t, bl_us at) { e->ops->arm(e, t, at); }
-static inline void env_arm_in(struct env *e, struct bl_timer *t, bl_us delay) { e->ops->arm(e, t, e->now + delay); }
-static inline void env_disarm(struct env *e, struct bl_timer *t) { e->ops->disarm(e, t); }
+static inline int env_send(struct env *e, bl_flow_id f, struct bl_buf *b)
+{
+        return e->ops->send(e, f, b);
+}
+static inline void env_arm(struct env *e, struct bl_timer *t, bl_us at)
+{
+        e->ops->arm(e, t, at);
+}
+static inline void env_arm_in(struct env *e, struct bl_timer *t, bl_us delay)
+{
+        e->ops->arm(e, t, e->now + delay);
+}
+static inline void env_disarm(struct env *e, struct bl_timer *t)
+{
+        e->ops->disarm(e, t);
+}

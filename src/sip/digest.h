@@ -1,4 +1,5 @@
-/* The parameters of Authorization / WWW-Authenticate and their proxy twins (RFC 3261 section 25.1, RFC 7616, RFC 8760). Syntax only. */
+/* The parameters of Authorization / WWW-Authenticate and their proxy twins (RFC 3261 section 25.1, RFC 7616, RFC 8760).
+ * Syntax only. */
 #pragma once
 #include "base/base.h"
 

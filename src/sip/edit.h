@@ -1,10 +1,11 @@
 /*
- * Edits: what a proxy changes in a message, as a list over the original; the message itself stays as it came. Applied by
- * bl_write while it copies once; lines no edit touches go out octet for octet. Edits are few: a proxy makes about five.
+ * Edits: what a proxy changes in a message, as a list over the original; the message itself stays as it came. Applied
+ * by bl_write while it copies once; lines no edit touches go out octet for octet. Edits are few: a proxy makes about
+ * five.
  *
- * Text passed in is borrowed until the edits are written (put it in the same arena). Order of calls is the order of effects
- * among inserts at one place: a later "top" insert stands above an earlier one. All allocate from the arena given at init and
- * remember failure: bl_write returns BL_ENOMEM then; no call needs checking.
+ * Text passed in is borrowed until the edits are written (put it in the same arena). Order of calls is the order of
+ * effects among inserts at one place: a later "top" insert stands above an earlier one. All allocate from the arena
+ * given at init and remember failure: bl_write returns BL_ENOMEM then; no call needs checking.
  */
 #pragma once
 #include "sip/msg.h"
@@ -17,13 +18,15 @@ struct bl_edits {
         struct bl_str _ruri;
         bool _has_ruri, _has_body, _failed;
         struct bl_str _body;
-        uint16_t _status; struct bl_str _reason;
+        uint16_t _status;
+        struct bl_str _reason;
 };
 void bl_edits_init(struct bl_edits *e, const struct bl_msg *m, struct bl_arena *arena);
 
 void bl_edit_ruri(struct bl_edits *e, struct bl_str uri);
 void bl_edit_status(struct bl_edits *e, unsigned status, struct bl_str reason); /* responses */
-/* A new line `Name: value` above the first line of that id (or, when there is none, before Content-Length / at the end; Via: first). */
+/* A new line `Name: value` above the first line of that id (or, when there is none, before Content-Length / at the end;
+ * Via: first). */
 void bl_edit_push(struct bl_edits *e, enum bl_hid id, struct bl_str value);
 /* A new line below the last of that id. */
 void bl_edit_append(struct bl_edits *e, enum bl_hid id, struct bl_str value);

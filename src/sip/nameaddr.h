@@ -1,4 +1,5 @@
-/* name-addr / addr-spec with header parameters: From, To, Contact, Route, Record-Route, Path, Service-Route, Outbound-Proxy. */
+/* name-addr / addr-spec with header parameters: From, To, Contact, Route, Record-Route, Path, Service-Route,
+ * Outbound-Proxy. */
 #pragma once
 #include "sip/uri.h"
 
@@ -6,9 +7,9 @@ struct bl_nameaddr {
         struct bl_str all;     /* the whole value, trimmed */
         struct bl_str display; /* as written, quotes included */
         struct bl_uri uri;
-        struct bl_str params;  /* header parameters, from the first ';' */
-        bool angle;            /* without <>, all parameters are header parameters (RFC 3261 section 20) */
-        bool star;             /* Contact: * */
+        struct bl_str params; /* header parameters, from the first ';' */
+        bool angle;           /* without <>, all parameters are header parameters (RFC 3261 section 20) */
+        bool star;            /* Contact: * */
 };
 /* One value, whole. BL_EMALFORMED. Route and Record-Route demand angle brackets: the caller checks `angle`. */
 BL_MUSTCHECK int bl_nameaddr_parse(struct bl_str in, struct bl_nameaddr *ret_na);

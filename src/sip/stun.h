@@ -1,10 +1,12 @@
-/* STUN as a keep-alive on the SIP port (RFC 5626 section 4.4.2, RFC 5389): Binding requests and responses, nothing else. Any thread. */
+/* STUN as a keep-alive on the SIP port (RFC 5626 section 4.4.2, RFC 5389): Binding requests and responses, nothing
+ * else. Any thread. */
 #pragma once
 #include "base/base.h"
 
 enum { BL_STUN_MAX = 128 };
 bool bl_stun_is(struct bl_str datagram); /* the first two bits 0, cookie and length right */
-/* A Binding request: writes the success response with XOR-MAPPED-ADDRESS of `source` into out (BL_STUN_MAX octets), returns its length. BL_EMALFORMED for anything to ignore. */
+/* A Binding request: writes the success response with XOR-MAPPED-ADDRESS of `source` into out (BL_STUN_MAX octets),
+ * returns its length. BL_EMALFORMED for anything to ignore. */
 int bl_stun_answer(struct bl_str request, const struct bl_addr *source, uint8_t *out);
 /* A Binding request with this transaction id; returns its length. */
 int bl_stun_request(const uint8_t id[12], uint8_t *out);

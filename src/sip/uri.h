@@ -1,6 +1,6 @@
 /*
- * SIP, SIPS and tel URIs (RFC 3261 section 19.1, RFC 3966), and the two comparisons that connection stickiness stands on:
- * exact (rank 1) and equivalent (rank 2, RFC 3261 section 19.1.4). Slices point into the input. Any thread.
+ * SIP, SIPS and tel URIs (RFC 3261 section 19.1, RFC 3966), and the two comparisons that connection stickiness stands
+ * on: exact (rank 1) and equivalent (rank 2, RFC 3261 section 19.1.4). Slices point into the input. Any thread.
  */
 #pragma once
 #include "base/base.h"
@@ -17,12 +17,13 @@ struct bl_uri {
         struct bl_str user, password; /* as written, escapes and all; tel: the number is in `user` */
         struct bl_str host;           /* as written; empty for tel and others */
         enum bl_host_kind host_kind;
-        uint16_t port;                /* 0 = none written */
-        struct bl_str params;         /* from its first ';', or empty */
-        struct bl_str headers;        /* from its '?', or empty */
-        struct bl_str opaque;         /* OTHER: all after the ':' */
+        uint16_t port;         /* 0 = none written */
+        struct bl_str params;  /* from its first ';', or empty */
+        struct bl_str headers; /* from its '?', or empty */
+        struct bl_str opaque;  /* OTHER: all after the ':' */
 };
-/* The whole of `in` must be one URI. BL_EMALFORMED, BL_EPROTO for one that no element may accept (port 0 or > 65535). */
+/* The whole of `in` must be one URI. BL_EMALFORMED, BL_EPROTO for one that no element may accept (port 0 or > 65535).
+ */
 BL_MUSTCHECK int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri);
 bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
 bool bl_uri_is_lr(const struct bl_uri *u); /* ;lr in any spelling (lr, lr=on, lr=true) */
@@ -31,14 +32,16 @@ int bl_uri_addr(const struct bl_uri *u, struct bl_addr *ret_addr);
 bool bl_host_eq(struct bl_str a, struct bl_str b); /* any case; one trailing dot ignored; IPv6 by value */
 
 /*
- * Rank 1: scheme, user (escapes of unreserved characters decoded, case-sensitive), host, port and ALL parameters equal, as a
- * set; names in any case, values in any case but for unknown quoting; `lr`, `lr=on`, `lr=true` are one. Headers ignored.
- * Where `secure_alike`, sip and sips compare alike.
+ * Rank 1: scheme, user (escapes of unreserved characters decoded, case-sensitive), host, port and ALL parameters equal,
+ * as a set; names in any case, values in any case but for unknown quoting; `lr`, `lr=on`, `lr=true` are one. Headers
+ * ignored. Where `secure_alike`, sip and sips compare alike.
  */
 bool bl_uri_exact(const struct bl_uri *a, const struct bl_uri *b, bool secure_alike);
-/* Rank 2: RFC 3261 section 19.1.4; a parameter that only one has is ignored but for user, ttl, method, maddr, transport. */
+/* Rank 2: RFC 3261 section 19.1.4; a parameter that only one has is ignored but for user, ttl, method, maddr,
+ * transport. */
 bool bl_uri_equivalent(const struct bl_uri *a, const struct bl_uri *b, bool secure_alike);
-/* Hash of scheme-less identity: user, host, port, user/ttl/method/maddr/transport parameters. Equivalent URIs hash alike. */
+/* Hash of scheme-less identity: user, host, port, user/ttl/method/maddr/transport parameters. Equivalent URIs hash
+ * alike. */
 uint64_t bl_uri_hash(uint64_t seed, const struct bl_uri *u);
 /* Writes u without the parameters named in `drop` (n names); everything else as written. */
 void bl_uri_put_without(struct bl_sb *b, const struct bl_uri *u, const struct bl_str *drop, size_t n);

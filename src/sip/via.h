@@ -12,8 +12,8 @@ struct bl_via {
         struct bl_str params;    /* from the first ';' */
         struct bl_str branch, received, maddr;
         bool has_rport;
-        uint16_t rport;          /* 0 = no value */
-        bool rfc3261;            /* branch starts with z9hG4bK and has more */
+        uint16_t rport; /* 0 = no value */
+        bool rfc3261;   /* branch starts with z9hG4bK and has more */
 };
-BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via); /* BL_EMALFORMED */
+BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via);                 /* BL_EMALFORMED */
 bool bl_via_param(const struct bl_via *v, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */

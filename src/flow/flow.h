@@ -1,0 +1,121 @@
+/*
+ * Flows above raw octets (RFC 5626): stream framing, keep-alives on both sides (CRLF, STUN), limits, and the domains a
+ * flow is linked to (protocol.md section 3.2). One bl_flows per worker; it owns the env's events up, data, writable and
+ * down.
+ *
+ * A struct bl_flow belongs to its worker. Another worker knows only the handle: it may send to it and watch it; both
+ * cross by post.
+ */
+#pragma once
+#include "base/hash.h"
+#include "base/list.h"
+#include "env/env.h"
+#include "sip/msg.h"
+
+struct bl_flows;
+
+enum bl_flow_state { BL_FLOW_OPENING, BL_FLOW_UP, BL_FLOW_DOWN };
+enum bl_link_why {
+        BL_LINK_CERT,
+        BL_LINK_TRUST /* configured range */,
+        BL_LINK_MEMBER,
+        BL_LINK_OPENED /* we opened it to that name */
+};
+
+struct bl_flow { /* read-only outside flow/ but for user and pins */
+        bl_flow_id id;
+        enum bl_flow_state state;
+        enum bl_tp tp;
+        bool ours; /* we opened it */
+        uint16_t listener;
+        struct bl_addr local, remote;
+        bl_us up_at, heard_at; /* heard_at: last octet received */
+        void *user;            /* the role's */
+        uint16_t pins;         /* > 0: an idle UDP flow is not closed (something is bound to it) */
+        /* private */
+        struct bl_flows *_flows;
+        struct bl_link _watchers, _links;
+        struct bl_timer _idle, _ping;
+        char *_in;
+        uint32_t _in_len, _in_cap; /* octets of an unfinished message; NULL when none */
+        void *_frame;
+        uint64_t _remote_users; /* workers that sent through it and want to know of its end */
+        bl_us _ping_sent;
+        uint32_t _ping_every_ms, _ping_wait_ms;
+};
+
+struct bl_listener_info { /* of this node, same order as the world's listeners */
+        enum bl_tp tp;
+        struct bl_addr local;
+        bool ua_side;            /* UAs come here; else the core side */
+        struct bl_str advertise; /* host to name in URIs when not `local` */
+};
+struct bl_trust { /* a configured link: far ends in `net` are `domain` */
+        struct bl_str domain;
+        struct bl_net net;
+        enum bl_link_why why;
+};
+struct bl_flows_conf {
+        size_t max_message;      /* 0 = BL_MSG_MAX */
+        uint32_t udp_idle_ms;    /* an unpinned accepted UDP flow is forgotten after; 0 = 180 s */
+        uint32_t stream_idle_ms; /* an accepted stream without any octet is closed after; 0 = 1 h */
+        uint32_t partial_ms;     /* half a message held open: closed after; 0 = 30 s */
+        const struct bl_listener_info *listeners;
+        unsigned n_listeners; /* borrowed for the node's life */
+        const struct bl_trust *trust;
+        unsigned n_trust;
+};
+struct bl_flows_user { /* flow -> txn and hop; ctx is given at bl_flows_new */
+        void (*message)(void *ctx, struct bl_flow *, struct bl_msg *);
+        /* does not parse; err->partial may let a 4xx be answered. On a stream the flow is closed after return when
+         * `fatal`. */
+        void (*garbage)(void *ctx, struct bl_flow *, const struct bl_parse_error *err, bool fatal);
+        void (*up)(void *ctx, struct bl_flow *);
+        void (*down)(void *ctx, struct bl_flow *, int why); /* struct is freed after return */
+        void (*pong)(void *ctx, struct bl_flow *);          /* our ping was answered (CRLF or STUN) */
+        /* a message that another worker passed on, for a response whose Via names us: `from` may be of another worker
+         */
+        void (*stray)(void *ctx, bl_flow_id from, struct bl_msg *kept);
+        void (*turn)(void *ctx);
+};
+/* Sets env->ev and env->core. conf is borrowed for life. NULL without memory. */
+struct bl_flows *bl_flows_new(struct env *env, const struct bl_flows_conf *conf, const struct bl_flows_user *user,
+                              void *ctx);
+void bl_flows_free(struct bl_flows *fs); /* closes all; down is called for each */
+struct env *bl_flows_env(struct bl_flows *fs);
+struct bl_arena *bl_flows_arena(struct bl_flows *fs); /* the event's arena: reset after each message */
+/* Wires the `bl_flows` of all workers of one node together, once, before the worlds start: element i is worker i's. */
+void bl_flows_join(struct bl_flows *const *all, unsigned n);
+
+struct bl_flow *bl_flow_get(struct bl_flows *fs, bl_flow_id id); /* own worker's, alive or opening; NULL otherwise */
+int bl_flow_open(struct bl_flows *fs, const struct bl_target *to, struct bl_flow **ret_flow);
+void bl_flow_close(struct bl_flow *f, bool drain);
+/*
+ * Sends on any flow of this node. Own worker: the result at once (0, BL_EFULL, BL_EGONE). Another worker's: 0, octets
+ * cross by post; if the flow is gone there, the watchers here are told. Takes no reference from the caller. Never
+ * queued on an opening flow: BL_EPENDING.
+ */
+int bl_flow_send(struct bl_flows *fs, bl_flow_id id, struct bl_buf *buf);
+
+struct bl_watch { /* embedded in whoever waits for a flow; zeroed = not watching */
+        struct bl_link _link;
+        void (*up)(struct bl_watch *, struct bl_flow *);      /* opening -> up; may be NULL */
+        void (*down)(struct bl_watch *, bl_flow_id, int why); /* already unwatched; may be NULL */
+};
+/* Own worker's or another's. 0; BL_EGONE when it is known to be gone (then no callback). */
+int bl_flow_watch(struct bl_flows *fs, bl_flow_id id, struct bl_watch *w);
+void bl_flow_unwatch(struct bl_watch *w); /* accepts one that does not watch */
+
+/* Links: which domains the far end is known to be. */
+bool bl_flow_linked(const struct bl_flow *f, struct bl_str domain);
+bool bl_flow_is_linked(const struct bl_flow *f);                                 /* to any domain */
+int bl_flow_link(struct bl_flow *f, struct bl_str domain, enum bl_link_why why); /* copied; linking twice is fine */
+/* First link's domain, for logs: empty when none. Iteration: start with NULL. */
+struct bl_str bl_flow_link_next(const struct bl_flow *f, const void **cursor, enum bl_link_why *ret_why);
+
+/* Keep-alive as client: double CRLF on streams, STUN on UDP (when stun), every `every_ms`; no answer in `wait_ms`: the
+ * flow is closed (why BL_ETIMEOUT). 0 stops. */
+void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
+
+/* Passes a kept message on to another worker, whose `stray` gets it (it takes; from its own pool there). */
+void bl_flow_pass(struct bl_flows *fs, unsigned worker, bl_flow_id from, const struct bl_msg *m);
