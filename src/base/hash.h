@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/str.h"
@@ -20,13 +21,15 @@ struct bl_hnode { /* embedded in its owner; zeroed = in no table */
 struct bl_htab {
         struct bl_hnode ***_seg; /* segments of buckets */
         size_t count, _buckets, _seg_count;
+        unsigned _walks; /* calls of bl_htab_each under way */
 };
 /* A zeroed bl_htab is an empty table. */
 void bl_htab_fini(struct bl_htab *t);                                     /* frees the buckets, not the nodes */
 int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash); /* 0, or BL_ENOMEM: then not inserted */
-void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n);
+void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n);               /* accepts one that is not in the table */
 /* First node with this hash, or NULL; bl_htab_next goes on among equal hashes. The caller compares keys. */
 struct bl_hnode *bl_htab_first(const struct bl_htab *t, uint64_t hash);
 struct bl_hnode *bl_htab_next(const struct bl_hnode *n);
-/* Visits every node once; `fn` may remove the node it is given. For shutdown, cursors and tests. */
+/* Visits every node once; `fn` may remove (and free) the node it is given, and insert none. For shutdown, cursors and
+ * tests. */
 void bl_htab_each(struct bl_htab *t, void (*fn)(struct bl_hnode *n, void *arg), void *arg);

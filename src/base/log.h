@@ -1,6 +1,8 @@
 /*
- * One event a line: event=flow_down node=e1 flow=3 reason=reset. Keys and event names are stable snake_case literals;
- * values are quoted when they need it. Worker's thread; the sink must cope with several workers.
+ * One event a line: ts=2024-05-06T07:08:09Z level=info event=flow_down node=e1 flow=3 reason=reset, or the same keys as
+ * one JSON object. Keys and event names are stable snake_case literals; values are quoted and escaped when they need
+ * it, cut at 512 octets; a line has at most 2048, fields that do not fit are left out and truncated=1 says so. Worker's
+ * thread; the sink must cope with several workers.
  */
 #pragma once
 #include <stdarg.h>
@@ -9,7 +11,13 @@
 
 enum bl_level { BL_LOG_ERROR, BL_LOG_WARN, BL_LOG_INFO, BL_LOG_DEBUG };
 
-struct bl_log {
+struct bl_log_limit {  /* private: the rate of one (event, reason) */
+        uint64_t key;  /* 0 = free */
+        int64_t at[5]; /* when the last five were allowed: a ring */
+        uint32_t suppressed;
+        uint8_t next, filled;
+};
+struct bl_log { /* zeroed = errors only, silent; set level, node and sink */
         enum bl_level level;
         bool json;
         struct bl_str node; /* printed as node=; may be empty */
@@ -17,11 +25,9 @@ struct bl_log {
                      struct bl_str line); /* line has no newline; NULL = silent */
         void *sink_arg;
         int64_t wall; /* Unix seconds, kept by the world; stamps lines and feeds the rate limit */
-        struct {
-                uint64_t key;
-                int64_t at;
-                uint32_t n;
-        } _limit[64]; /* rate limit per (event, reason) */
+        struct bl_log_limit _limit[64];
+        const char *_suppressed_event; /* the next line of this event says how many were held back before it */
+        uint32_t _suppressed;
 };
 
 /* One field of a line. */

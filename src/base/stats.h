@@ -34,4 +34,4 @@ static inline void bl_gauge_set(struct bl_counter *c, uint64_t n)
 }
 uint64_t bl_stats_get(const struct bl_stats *s, const char *name,
                       const char *value);                          /* sum over values when value is NULL; for tests */
-const struct bl_counter *bl_stats_first(const struct bl_stats *s); /* then ->_next; the list only grows */
+const struct bl_counter *bl_stats_first(const struct bl_stats *s); /* newest first, then ->_next; the list only grows */

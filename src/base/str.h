@@ -62,7 +62,8 @@ void bl_sb_addu(struct bl_sb *b, uint64_t v);                     /* decimal */
 void bl_sb_hex(struct bl_sb *b, const void *octets, size_t n);    /* lower case */
 void bl_sb_b64url(struct bl_sb *b, const void *octets, size_t n); /* RFC 4648 section 5, no padding */
 void bl_sb_b64(struct bl_sb *b, const void *octets, size_t n);    /* RFC 4648 section 4, padded */
-void bl_sb_fmt(struct bl_sb *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* not for hot paths */
+void bl_sb_fmt(struct bl_sb *b, const char *fmt, ...)
+        __attribute__((format(printf, 2, 3))); /* not for hot paths; a piece over 255 octets needs one spare octet */
 static inline struct bl_str bl_sb_str(const struct bl_sb *b)
 {
         return (struct bl_str){b->p, b->n};

@@ -1,0 +1,148 @@
+# What a folder becomes. All globs look again at each build (CONFIGURE_DEPENDS); an empty or missing folder is fine.
+
+set(BELAY_INCLUDES ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+
+# belay_library(name [FOLDERS a b …  below src/] [ROOT dir] [LINKS …]): an archive; an INTERFACE library while it has no source.
+function(belay_library name)
+        cmake_parse_arguments(ARG "" "ROOT" "FOLDERS;LINKS" ${ARGN})
+        set(sources)
+        foreach(folder ${ARG_FOLDERS})
+                file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.c)
+                list(APPEND sources ${found})
+        endforeach()
+        if(ARG_ROOT)
+                file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ARG_ROOT}/*.c)
+                list(APPEND sources ${found})
+        endif()
+        if(sources)
+                add_library(${name} STATIC ${sources})
+                target_include_directories(${name} PUBLIC ${BELAY_INCLUDES} ${CMAKE_SOURCE_DIR})
+                target_link_libraries(${name} PUBLIC ${ARG_LINKS})
+        else()
+                add_library(${name} INTERFACE)
+                target_include_directories(${name} INTERFACE ${BELAY_INCLUDES} ${CMAKE_SOURCE_DIR})
+                target_link_libraries(${name} INTERFACE ${ARG_LINKS})
+        endif()
+endfunction()
+
+# belay_program(name FOLDER f LINKS …): main.c becomes the program, the other files the archive <name>_parts, so that
+# unit tests can reach them. No main.c: no program yet.
+function(belay_program name)
+        cmake_parse_arguments(ARG "" "FOLDER" "LINKS" ${ARGN})
+        file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${ARG_FOLDER}/*.c)
+        set(main ${CMAKE_SOURCE_DIR}/src/${ARG_FOLDER}/main.c)
+        list(FIND sources ${main} at)
+        list(REMOVE_ITEM sources ${main})
+        if(sources)
+                add_library(${name}_parts STATIC ${sources})
+                target_include_directories(${name}_parts PUBLIC ${BELAY_INCLUDES})
+                target_link_libraries(${name}_parts PUBLIC ${ARG_LINKS})
+        else()
+                add_library(${name}_parts INTERFACE)
+                target_link_libraries(${name}_parts INTERFACE ${ARG_LINKS})
+        endif()
+        if(NOT at EQUAL -1)
+                add_executable(${name} ${main})
+                target_include_directories(${name} PRIVATE ${BELAY_INCLUDES})
+                target_link_libraries(${name} PRIVATE ${name}_parts)
+                install(TARGETS ${name} RUNTIME)
+        endif()
+endfunction()
+
+# A fault in a sanitizer build must end the test, with the place.
+set(BELAY_TEST_ENV
+        "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1"
+        "UBSAN_OPTIONS=print_stacktrace=1"
+        "TSAN_OPTIONS=second_deadlock_stack=1")
+
+function(belay_add_test test target timeout)
+        add_test(NAME ${test} COMMAND ${target} ${ARGN} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT "${BELAY_TEST_ENV}")
+endfunction()
+
+# tests/unit/*.c: helpers of all unit tests (oom.h, guard.h). tests/unit/<folder>/test_<file>.c: ctest unit/<folder>/<file>.
+# Allocations of everything linked statically go through oom.c, which passes them on unless a test asked for failures.
+function(belay_unit_tests)
+        file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c)
+        add_library(belayunit OBJECT ${helpers})
+        target_include_directories(belayunit PUBLIC ${CMAKE_SOURCE_DIR}/tests ${BELAY_INCLUDES})
+        target_link_libraries(belayunit PUBLIC PkgConfig::CMOCKA)
+        target_link_options(belayunit PUBLIC LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+                LINKER:--wrap=posix_memalign,--wrap=strdup,--wrap=strndup)
+        file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*/test_*.c)
+        foreach(source ${tests})
+                get_filename_component(folder ${source} DIRECTORY)
+                get_filename_component(folder ${folder} NAME)
+                get_filename_component(file ${source} NAME_WE)
+                string(REGEX REPLACE "^test_" "" file ${file})
+                set(target unit_${folder}_${file})
+                add_executable(${target} ${source})
+                set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+                if(folder STREQUAL "io")
+                        target_link_libraries(${target} PRIVATE belayio)
+                elseif(folder STREQUAL "admin")
+                        target_link_libraries(${target} PRIVATE belayadmin)
+                elseif(folder STREQUAL "server")
+                        target_link_libraries(${target} PRIVATE belayd_parts)
+                elseif(folder STREQUAL "cli")
+                        target_link_libraries(${target} PRIVATE belay_parts)
+                endif()
+                target_link_libraries(${target} PRIVATE belayunit belaysim belaycore)
+                belay_add_test(unit/${folder}/${file} ${target} 120)
+        endforeach()
+endfunction()
+
+# tests/scenario/<file>.c: one program each, ctest scenario/<file>. What several share belongs into sim/.
+function(belay_scenario_tests)
+        file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/scenario/*.c)
+        foreach(source ${tests})
+                get_filename_component(file ${source} NAME_WE)
+                set(target scenario_${file})
+                add_executable(${target} ${source})
+                set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+                target_link_libraries(${target} PRIVATE belaysim belaycore PkgConfig::CMOCKA)
+                belay_add_test(scenario/${file} ${target} 300)
+        endforeach()
+endfunction()
+
+function(belay_layers_test)
+        if(EXISTS ${CMAKE_SOURCE_DIR}/tests/layers AND TARGET belaycore)
+                add_test(NAME layers COMMAND ${CMAKE_SOURCE_DIR}/tests/layers $<TARGET_FILE:belaycore>
+                        WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+                set_tests_properties(layers PROPERTIES TIMEOUT 60)
+        endif()
+endfunction()
+
+# fuzz/fuzz_<name>.c: with BELAY_FUZZ a libFuzzer program; else a program that runs every file of fuzz/corpus/<name>/
+# and fuzz/crashers/<name>/ through it, ctest fuzz/<name>.
+function(belay_fuzz_targets)
+        file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/fuzz/fuzz_*.c)
+        foreach(source ${targets})
+                get_filename_component(target ${source} NAME_WE)
+                string(REGEX REPLACE "^fuzz_" "" name ${target})
+                if(BELAY_FUZZ)
+                        add_executable(${target} ${source})
+                        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+                elseif(BELAY_TESTS)
+                        add_executable(${target} ${source} ${CMAKE_SOURCE_DIR}/fuzz/replay.c)
+                        belay_add_test(fuzz/${name} ${target} 300
+                                ${CMAKE_SOURCE_DIR}/fuzz/corpus/${name} ${CMAKE_SOURCE_DIR}/fuzz/crashers/${name})
+                else()
+                        continue()
+                endif()
+                set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+                target_link_libraries(${target} PRIVATE belaysim belaycore)
+        endforeach()
+endfunction()
+
+# bench/<file>.c: one program each, build/release/bench/<file>.
+function(belay_bench_programs)
+        file(GLOB programs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.c)
+        foreach(source ${programs})
+                get_filename_component(file ${source} NAME_WE)
+                add_executable(bench_${file} ${source})
+                set_target_properties(bench_${file} PROPERTIES OUTPUT_NAME ${file}
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+                target_link_libraries(bench_${file} PRIVATE belaysim belayadmin belayio belaycore m)
+        endforeach()
+endfunction()
