@@ -1,0 +1,33 @@
+/* Digest authentication, the verifying side (RFC 3261 section 22, RFC 7616, RFC 8760): stateless nonces, MD5 and
+ * SHA-256, qop=auth. Pure. */
+#pragma once
+#include "base/crypto.h"
+#include "sip/msg.h"
+
+struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonce that another gave */
+        struct bl_mac_key key;
+        uint32_t lifetime_s; /* 0 = 300 */
+};
+/* Lines with CRLF, SHA-256 first: `WWW-Authenticate: Digest realm=…` (or Proxy-Authenticate). `stale` after a good
+ * response to an old nonce. */
+void bl_digest_challenge(const struct bl_nonces *n, struct bl_str realm, bool proxy, bool stale, int64_t wall,
+                         struct bl_sb *out);
+
+struct bl_credentials { /* of one user in one realm; hex, lower case; empty when not stored */
+        char ha1_md5[33], ha1_sha256[65];
+};
+enum bl_digest_verdict {
+        BL_DIGEST_OK,
+        BL_DIGEST_NONE,  /* no credentials for this realm: challenge */
+        BL_DIGEST_STALE, /* right, but the nonce is old: challenge with stale */
+        BL_DIGEST_BAD,   /* wrong: challenge again (401/407), count */
+        BL_DIGEST_BROKEN /* does not parse, or its uri names something else: 400 */
+};
+/* Finds the credentials for `realm`: true and the parsed header, so that the caller can fetch the user's HA1 (name =
+ * d->username). */
+bool bl_digest_find(const struct bl_msg *m, bool proxy, struct bl_str realm, struct bl_digest *ret_digest);
+/* `uri` must be equivalent to the Request-URI, or have one of the `hosts` as its host (protocol.md 2.3: a plain phone
+ * that followed a redirect signs its edge cluster). */
+enum bl_digest_verdict bl_digest_verify(const struct bl_nonces *n, const struct bl_msg *m, const struct bl_digest *d,
+                                        const struct bl_credentials *c, struct bl_str realm, const struct bl_str *hosts,
+                                        unsigned n_hosts, int64_t wall);
