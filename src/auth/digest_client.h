@@ -1,6 +1,7 @@
 /* Digest authentication, the answering side: RFC 3261 section 22, RFC 7616, RFC 8760. Pure. */
 #pragma once
 #include "base/crypto.h"
+#include "sip/digest.h"
 #include "sip/msg.h"
 
 struct bl_digest_session { /* one per realm that challenged us; zeroed = none. Open value struct, no memory of its own

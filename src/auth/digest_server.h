@@ -2,6 +2,7 @@
  * SHA-256, qop=auth. Pure. */
 #pragma once
 #include "base/crypto.h"
+#include "sip/digest.h"
 #include "sip/msg.h"
 
 struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonce that another gave */
@@ -13,9 +14,6 @@ struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonc
 void bl_digest_challenge(const struct bl_nonces *n, struct bl_str realm, bool proxy, bool stale, int64_t wall,
                          struct bl_sb *out);
 
-struct bl_credentials { /* of one user in one realm; hex, lower case; empty when not stored */
-        char ha1_md5[33], ha1_sha256[65];
-};
 enum bl_digest_verdict {
         BL_DIGEST_OK,
         BL_DIGEST_NONE,  /* no credentials for this realm: challenge */

@@ -13,3 +13,7 @@ struct bl_digest { /* values without quotes; a value with escapes inside is left
 };
 /* BL_EMALFORMED; BL_EPROTO for a scheme other than Digest or a parameter given twice. */
 BL_MUSTCHECK int bl_digest_parse(struct bl_str value, struct bl_digest *ret_digest);
+
+struct bl_credentials { /* of one user in one realm; hex, lower case; empty when not stored */
+        char ha1_md5[33], ha1_sha256[65];
+};

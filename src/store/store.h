@@ -4,8 +4,9 @@
  * (store/mem), later SQLite and Redis; the simulator wraps one to delay, fail and reorder.
  */
 #pragma once
-#include "auth/digest_server.h"
 #include "base/base.h"
+#include "base/mem.h"
+#include "sip/digest.h"
 
 struct bl_store;
 struct env;
