@@ -1,5 +1,5 @@
 /*
- * Nine levels of 64 slots. A timer's tick (milliseconds, rounded up) is read as nine digits of six bits; so is `cur`,
+ * Ten levels of 64 slots. A timer's tick (milliseconds, rounded up) is read as ten digits of six bits; so is `cur`,
  * the last tick that was fired. A timer sits at the level of the highest digit in which its tick differs from `cur`, in
  * the slot of that digit:
  *
@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum { BITS = 6, SLOTS = 1 << BITS, LEVELS = 9 }; /* 9 × 6 bits hold UINT64_MAX / 1000 */
+enum { BITS = 6, SLOTS = 1 << BITS, LEVELS = 10 }; /* 9 × 6 bits do not hold UINT64_MAX / 1000 */
 
 struct bl_wheel {
         uint64_t cur; /* every timer of this tick and before has fired or is in `due` */
