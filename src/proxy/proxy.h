@@ -55,6 +55,7 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
         void (*stray)(void *role, bl_flow_id from, struct bl_msg *m);
         void (*flow_up)(void *role, struct bl_flow *);
         void (*flow_down)(void *role, struct bl_flow *, int why);
+        void (*flow_pong)(void *role, struct bl_flow *); /* our ping was answered; may be NULL, as the two above */
 };
 struct bl_proxy_conf {
         struct bl_str role_name; /* "edge", "home": in logs and metric names */
