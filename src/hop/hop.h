@@ -27,6 +27,8 @@ struct bl_hops_conf {
         const struct bl_str *own;
         unsigned n_own; /* domains that are ours: never bound to a flow (an edge's cluster, a home's domain) */
         bool may_open;  /* default policy; a send can forbid it */
+        bool no_reopen; /* a UA recovers its flows by itself (RFC 5626 section 4.5): bindings go with a closed flow,
+                           nothing is re-opened in the background */
 };
 struct bl_hops *bl_hops_new(struct bl_txns *txns, struct bl_sticky *sticky, const struct bl_hops_conf *conf);
 void bl_hops_free(struct bl_hops *h);
@@ -37,6 +39,8 @@ struct bl_txns *bl_hops_txns(struct bl_hops *h);
  * opened and still carries bindings. */
 void bl_hops_flow_up(struct bl_hops *h, struct bl_flow *f);
 void bl_hops_flow_down(struct bl_hops *h, struct bl_flow *f, int why);
+/* From the owner's flow_pong: the far end answered our ping. A re-opened UDP flow takes its bindings back only then. */
+void bl_hops_flow_pong(struct bl_hops *h, struct bl_flow *f);
 
 /* --- resolving (RFC 3263: static map, numeric host, SRV, A/AAAA; cached by TTL, positive and negative) --- */
 enum { BL_HOP_TARGETS = 8 };
@@ -55,9 +59,10 @@ void bl_resolve_cancel(struct bl_resolve *r);
 
 /* --- learning (section 3.2); all guarded: only if the URI's host is a domain linked to the flow, never our own domains
  * --- */
-/* As client, on a 2xx that arrived by `f` for a request sent towards u: binds u; with `own` (the URI text we put into
- * Path or Record-Route, or empty for a UA) the top Service-Route (UA) or entry after our own (REGISTER), or the
- * Record-Route value directly above our own / the last for a UA. */
+/* As client, on a 2xx that arrived by `f` for a request sent towards u: binds u (NULL: not; bl_send binds its own u by
+ * itself, so its owners pass NULL); with `own` (the URI text we put into Path or Record-Route, or empty for a UA) the
+ * top Service-Route (UA) or entry after our own (REGISTER), or the Record-Route value directly above our own / the last
+ * for a UA. A proxy that put nothing in does not call this. f NULL (another worker's, or gone): does nothing. */
 void bl_hop_learn_client(struct bl_hops *h, struct bl_flow *f, const struct bl_uri *u, const struct bl_msg *response,
                          struct bl_str own);
 /* As server, on the 2xx to `req`, which came by `f`: topmost Path (REGISTER, for `expires_s`) or topmost Record-Route.
@@ -65,3 +70,5 @@ void bl_hop_learn_client(struct bl_hops *h, struct bl_flow *f, const struct bl_u
 void bl_hop_learn_server(struct bl_hops *h, struct bl_flow *f, const struct bl_msg *req, uint32_t expires_s);
 /* After any final response inside a dialog: 2xx to BYE, 481, 408, terminated subscription end its bindings. */
 void bl_hop_learn_end(struct bl_hops *h, const struct bl_msg *req, const struct bl_msg *response);
+/* What bl_bind.dialog is for a dialog with this Call-ID: equal on all workers of a node. */
+uint64_t bl_hop_dialog(const struct bl_hops *h, struct bl_str call_id);

@@ -10,8 +10,13 @@
 #pragma once
 #include "hop/hop.h"
 
-struct bl_send; /* ends itself after failed() or after the transaction's end; the owner's callbacks stop after
-                   bl_send_free */
+/*
+ * Its life: from bl_send_start until `ended`, which comes by itself, once: after failed() returned; after response()
+ * returned with the final response (of a 2xx to INVITE: 64*T1 later, RFC 6026). bl_send_free ends it earlier, from
+ * anywhere, also from inside its callbacks; then no further callback comes, `ended` neither. render may be called
+ * inside bl_send_start (*ret_send is set before); response, failed and ended never are.
+ */
+struct bl_send;
 
 struct bl_try { /* what the owner writes a request for */
         bl_flow_id flow;
@@ -29,6 +34,7 @@ struct bl_send_user {
         /* There will be no response: 408 (INVITE deadline), 504 (non-INVITE deadline, proxies), 503 (no candidate ever
          * took it and we may not go on), 480 / 430 (flow gone: no flow for a URI towards a UA). */
         void (*failed)(void *ctx, struct bl_send *, unsigned status, const char *reason);
+        void (*ended)(void *ctx, struct bl_send *); /* the handle is gone after return. May be NULL */
 };
 enum bl_send_flags {
         BL_SEND_UA = 1,     /* towards a UA: ranks 1 and 2 only, never opens, no failover_after */
@@ -60,6 +66,9 @@ int bl_send_start(struct bl_hops *h, const struct bl_send_want *w, const struct 
 void bl_send_cancel(struct bl_send *s); /* CANCEL to all tried flows (section 9.1); responses go on */
 void bl_send_free(struct bl_send *s);   /* no more callbacks; accepts NULL */
 unsigned bl_send_tries(const struct bl_send *s);
+/* Inside response(): the final shown is a 481, 482 or 500 that came after a try whose outcome is unknown, and there is
+ * no other answer: it may only say that the far end had the request already. A BYE is then answered 200 (section 5). */
+bool bl_send_unsure(const struct bl_send *s);
 /* An ACK for a 2xx, or anything without a transaction: sent once by the best candidate that takes it (a flow may be
  * opened, so render may come later). Ends with exactly one failed(): status 0 when it was sent. `ret_send` is freed by
  * itself after that; bl_send_free before it gives up. */
