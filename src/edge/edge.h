@@ -17,6 +17,7 @@ struct bl_edge_member {
 };
 struct bl_edge_home { /* a home domain that we serve */
         struct bl_str domain;
+        bool belay;         /* answers 100 at once, follows redirects: failover_after holds towards it */
         struct bl_str next; /* URI to send to instead of sip:domain (an intermediate); empty: none */
 };
 struct bl_edge_conf {

@@ -1,0 +1,119 @@
+/* Shared by the files of edge/ only. */
+#pragma once
+#include "edge/edge.h"
+
+struct bl_edge_node {
+        struct bl_edge_conf c; /* with proxy filled in */
+        struct bl_token_cluster cluster;
+        struct bl_sticky *sticky;
+        struct bl_txn_index *index;     /* NULL with one worker */
+        struct bl_str own[2];           /* cluster, and our own name: never bound to a flow */
+        unsigned self;                  /* our index among the members */
+        struct bl_trust *trust;         /* configured ranges and, behind them, the fellow edges */
+        struct bl_edge_member *members; /* a copy whose ports are filled in */
+};
+
+struct member { /* what one worker knows of a fellow edge; presumed alive until a probe says otherwise */
+        struct bl_edge *edge;
+        unsigned index;
+        bool dead;
+        unsigned failures;
+        bl_flow_id flow; /* the probe's; 0 = none */
+        struct bl_timer retry;
+};
+
+struct bound {                /* one P on one flow of this worker */
+        struct bl_hnode node; /* by (flow, AOR) */
+        struct bl_link link;  /* of its flow, newest first */
+        struct bl_timer expiry;
+        struct bl_edge *edge;
+        bl_flow_id flow;
+        bl_us expires_at;
+        bool has_instance, star, ob;
+        uint16_t uri_n, aor_user_n, aor_domain_n, instance_n;
+        char text[]; /* canonical URI, AOR user, AOR domain, instance digest */
+};
+struct edge_flow {            /* bl_flow.user of a UA's flow */
+        struct bl_link bound; /* struct bound */
+};
+
+struct bl_edge {
+        struct env *env;
+        struct bl_edge_node *node;
+        struct bl_proxy *proxy;
+        struct bl_htab bound;
+        struct member *member; /* as node->members */
+        struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total;
+};
+
+/* --- set.c: who serves a P --- */
+void edge_probe_start(struct bl_edge *e);
+void edge_probe_stop(struct bl_edge *e);
+bool edge_probe_up(struct bl_edge *e, struct bl_flow *f);   /* true: the flow is a probe */
+bool edge_probe_down(struct bl_edge *e, struct bl_flow *f); /* likewise */
+void edge_probe_pong(struct bl_edge *e, struct bl_flow *f);
+bool edge_member_alive(const struct bl_edge *e, unsigned index);
+int edge_member_find(const struct bl_edge_node *n, struct bl_str name); /* index, or -1 */
+/* The set for a new registration: us, then backups; indices into members. Returns how many. */
+unsigned edge_set_pick(const struct bl_edge *e, struct bl_str aor_user, struct bl_str aor_domain,
+                       struct bl_str instance, unsigned ret[BL_TOKEN_NODES]);
+/* P's order: its named nodes, then all others by rendezvous on `p_user`. Only living ones, at most `max`; us included.
+ */
+unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struct bl_str p_user, unsigned *ret,
+                        unsigned max);
+bool edge_member_addr(const struct bl_edge *e, unsigned index, uint8_t family, struct bl_addr *ret_addr);
+
+/* --- token.c: P as this cluster writes it --- */
+struct p_uri { /* a P found on top of Route */
+        struct bl_nameaddr na;
+        struct bl_token token;
+        char scratch[BL_TOKEN_MAX];
+        int rc; /* of bl_token_open */
+};
+bool edge_host_is_own(const struct bl_edge *e, const struct bl_flow *f, const struct bl_uri *u);
+bool edge_host_is_cluster(const struct bl_edge *e, struct bl_str host);
+/* `sip:USER@cluster;lr`: how P is bound and looked up here, whatever parameters it came with. In px memory; empty
+ * without memory. */
+struct bl_str edge_canonical(struct bl_edge *e, struct bl_px *px, struct bl_str user);
+bool edge_names_us(const struct bl_edge *e, const struct bl_uri *u); /* its maddr is one of our addresses */
+const struct bl_edge_home *edge_home_of(const struct bl_edge *e, struct bl_str domain);
+/* Is the flow a core flow: linked to a home, to an intermediate of it, or to the cluster (a fellow edge)? */
+bool edge_flow_is_core(const struct bl_edge *e, const struct bl_flow *f);
+bool edge_flow_is_member(const struct bl_edge *e, const struct bl_flow *f);
+/* Where requests of this domain go when no Route says so: its configured next hop, else sip:domain. */
+struct bl_str edge_next_uri(const struct bl_edge_home *h, struct bl_px *px);
+/* A Route that remains may only name the home or its configured intermediate. */
+bool edge_route_is_home(const struct bl_edge_home *h, const struct bl_uri *u);
+
+/* Appends `:port;transport=` as the UA at the other end of `f` reaches the cluster: nothing for UDP on 5060. */
+void edge_put_reach(const struct bl_edge *e, const struct bl_flow *f, struct bl_sb *b);
+/* Appends what plain UAs need in P: `;n=NODE` to a `*`, `;transport=` to one without ;sticky in its Via (section 2,
+ * legacy UAs). */
+void edge_put_legacy(const struct bl_edge *e, struct bl_px *px, const struct bl_flow *f, bool star, struct bl_sb *b);
+
+/* --- bound.c: which P's this worker's flows carry --- */
+struct bound_want {
+        struct bl_str uri, user, domain, instance;
+        bool has_instance, star, ob;
+        bl_us expires_at;
+};
+int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want *w);
+void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri);
+void edge_bound_drop_flow(struct bl_edge *e, struct bl_flow *f);
+/* The flow's P whose AOR is user@domain: newest; NULL. */
+struct bound *edge_bound_by_aor(struct bl_edge *e, struct bl_flow *f, struct bl_str user, struct bl_str domain);
+static inline struct bl_str bound_uri(const struct bound *b)
+{
+        return bl_str_make(b->text, b->uri_n);
+}
+static inline struct bl_str bound_domain(const struct bound *b)
+{
+        return bl_str_make(b->text + b->uri_n + b->aor_user_n, b->aor_domain_n);
+}
+
+/* --- register.c, route.c, rebuild.c: requests --- */
+void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f);
+void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl_msg *m, struct bl_edits *ed);
+void edge_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f);
+/* An inbound request for a P that no flow here carries (section 3.4). */
+void edge_rebuild(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p);
