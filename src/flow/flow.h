@@ -83,6 +83,7 @@ struct bl_flows *bl_flows_new(struct env *env, const struct bl_flows_conf *conf,
                               void *ctx);
 void bl_flows_free(struct bl_flows *fs); /* closes all; down is called for each */
 struct env *bl_flows_env(struct bl_flows *fs);
+const struct bl_flows_conf *bl_flows_get_conf(const struct bl_flows *fs); /* hop/ opens from our listeners' addresses */
 struct bl_arena *bl_flows_arena(struct bl_flows *fs); /* the event's arena: reset after each message */
 /* Wires the `bl_flows` of all workers of one node together, once, before the worlds start: element i is worker i's. */
 void bl_flows_join(struct bl_flows *const *all, unsigned n);
@@ -113,8 +114,9 @@ int bl_flow_link(struct bl_flow *f, struct bl_str domain, enum bl_link_why why);
 /* First link's domain, for logs: empty when none. Iteration: start with NULL. */
 struct bl_str bl_flow_link_next(const struct bl_flow *f, const void **cursor, enum bl_link_why *ret_why);
 
-/* Keep-alive as client: double CRLF on streams, STUN on UDP (when stun), every `every_ms`; no answer in `wait_ms`: the
- * flow is closed (why BL_ETIMEOUT). 0 stops. */
+/* Keep-alive as client: double CRLF on streams, STUN on UDP, the first at once, then every `every_ms`; no answer in
+ * `wait_ms`: the flow is closed (why BL_ETIMEOUT). 0 stops. Called again: starts anew (hop/ probes a silent far end
+ * so). */
 void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
 
 /* Passes a kept message on to another worker, whose `stray` gets it (it takes; from its own pool there). */

@@ -92,7 +92,8 @@ int bl_client_new(struct bl_txns *t, enum bl_method method, struct bl_str method
                   bl_us deadline_at, const struct bl_client_user *u, void *ctx, struct bl_client **ret_ct);
 /* One more try: sends `request` (takes its own reference) on the flow and, over UDP, retransmits it (Timer A / E) until
  * any answer by any flow. 0, or why the flow could not take it (BL_EFULL, BL_EGONE: no try_failed follows). Trying the
- * same flow again re-sends at once. */
+ * same flow again re-sends at once. May follow a non-2xx final of another try (305, 430, 503: section 5): that ended
+ * (and was ACKed for) its own try only, the transaction goes on, and the user hears of further finals. */
 int bl_client_try(struct bl_client *ct, bl_flow_id flow, struct bl_buf *request);
 unsigned bl_client_sent(const struct bl_client *ct,
                         bl_flow_id flow); /* transmissions on that flow (failover_after over UDP wants two) */
