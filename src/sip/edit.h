@@ -21,6 +21,7 @@ struct bl_edits {
         uint16_t _status;
         struct bl_str _reason;
 };
+/* `m`: one that bl_msg_parse accepted, or a kept copy. */
 void bl_edits_init(struct bl_edits *e, const struct bl_msg *m, struct bl_arena *arena);
 
 void bl_edit_ruri(struct bl_edits *e, struct bl_str uri);

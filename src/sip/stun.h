@@ -10,5 +10,6 @@ bool bl_stun_is(struct bl_str datagram); /* the first two bits 0, cookie and len
 int bl_stun_answer(struct bl_str request, const struct bl_addr *source, uint8_t *out);
 /* A Binding request with this transaction id; returns its length. */
 int bl_stun_request(const uint8_t id[12], uint8_t *out);
-/* A response to `id`: 0 and the mapped address; BL_ENOENT when it answers something else; BL_EMALFORMED. */
+/* A response to `id`: 0 and the mapped address; BL_EREFUSED for an error response to it (which proves life, too);
+ * BL_ENOENT when it answers something else; BL_EMALFORMED. */
 int bl_stun_parse_response(struct bl_str in, const uint8_t id[12], struct bl_addr *ret_mapped);

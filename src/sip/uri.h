@@ -22,7 +22,8 @@ struct bl_uri {
         struct bl_str headers; /* from its '?', or empty */
         struct bl_str opaque;  /* OTHER: all after the ':' */
 };
-/* The whole of `in` must be one URI. BL_EMALFORMED, BL_EPROTO for one that no element may accept (port 0 or > 65535).
+/* The whole of `in` must be one URI. BL_EMALFORMED (also for more than 32 parameters or headers), BL_EPROTO for one
+ * that no element may accept (port 0 or > 65535).
  */
 BL_MUSTCHECK int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri);
 bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
@@ -32,9 +33,10 @@ int bl_uri_addr(const struct bl_uri *u, struct bl_addr *ret_addr);
 bool bl_host_eq(struct bl_str a, struct bl_str b); /* any case; one trailing dot ignored; IPv6 by value */
 
 /*
- * Rank 1: scheme, user (escapes of unreserved characters decoded, case-sensitive), host, port and ALL parameters equal,
- * as a set; names in any case, values in any case but for unknown quoting; `lr`, `lr=on`, `lr=true` are one. Headers
- * ignored. Where `secure_alike`, sip and sips compare alike.
+ * Rank 1: scheme, user and password (an escape stands for its octet unless that is reserved; case-sensitive), host,
+ * port, headers, and ALL parameters equal, as a set; names and values in any case; `lr`, `lr=on`, `lr=true` are one.
+ * Where `secure_alike`, sip and sips compare alike. Exact implies equivalent, and equivalent implies the same hash;
+ * both are symmetric; equivalence is not transitive (RFC 3261 section 19.1.4). Nothing is allocated.
  */
 bool bl_uri_exact(const struct bl_uri *a, const struct bl_uri *b, bool secure_alike);
 /* Rank 2: RFC 3261 section 19.1.4; a parameter that only one has is ignored but for user, ttl, method, maddr,

@@ -17,3 +17,10 @@ struct bl_via {
 };
 BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via);                 /* BL_EMALFORMED */
 bool bl_via_param(const struct bl_via *v, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
+/*
+ * The value with what a server adds on receipt: ;received= when sent-by is not the source address (RFC 3261 section
+ * 18.2.1), and with ;rport both (RFC 3581 section 4). What the sender wrote there himself gives way. For
+ * bl_edit_replace_value(e, BL_H_VIA, 0, …) and responses; needs v->all.n + BL_VIA_SOURCE_MAX octets.
+ */
+enum { BL_VIA_SOURCE_MAX = 96 };
+void bl_via_put_source(struct bl_sb *b, const struct bl_via *v, const struct bl_addr *source);

@@ -5,7 +5,9 @@
 #pragma once
 #include "sip/edit.h"
 
-/* 0 and *ret_buf with one reference (pool memory); BL_ENOMEM, BL_ELIMIT (over BL_MSG_MAX). `edits` may be NULL: a copy.
+/*
+ * 0 and *ret_buf with one reference (pool memory); `edits` may be NULL: a copy. BL_ENOMEM, BL_ELIMIT (over BL_MSG_MAX),
+ * BL_EINVAL (a value with a line end in it that is no fold). All writers of this header fail in these ways.
  */
 BL_MUSTCHECK int bl_write(struct bl_pool *pool, const struct bl_msg *m, const struct bl_edits *edits,
                           struct bl_buf **ret_buf);
@@ -40,7 +42,7 @@ void bl_draft_request(struct bl_draft *d, struct bl_pool *pool, struct bl_str me
 void bl_draft_header(struct bl_draft *d, enum bl_hid id, struct bl_str value);
 void bl_draft_named(struct bl_draft *d, struct bl_str name, struct bl_str value);
 void bl_draft_headerf(struct bl_draft *d, enum bl_hid id, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));                /* not for hot paths */
+        __attribute__((format(printf, 3, 4)));                /* not for hot paths; up to 2047 octets */
 void bl_draft_lines(struct bl_draft *d, struct bl_str lines); /* whole lines with CRLF */
 BL_MUSTCHECK int bl_draft_end(struct bl_draft *d, struct bl_str content_type, struct bl_str body,
                               struct bl_buf **ret_buf);

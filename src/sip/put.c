@@ -1,0 +1,79 @@
+#include "sip/put.h"
+
+#include "sip/scan.h"
+
+bool bl_line_safe(struct bl_str s)
+{
+        const char *end = s.p + s.n;
+
+        for (const char *p = s.p; p < end; p++) {
+                if (*p == '\r' && end - p >= 3 && p[1] == '\n' && bl_is_wsp(p[2]))
+                        p += 2; /* a fold of the original */
+                else if (*p == '\r' || *p == '\n')
+                        return false;
+        }
+        return true;
+}
+
+void bl_put(struct bl_put *w, struct bl_str s)
+{
+        if (s.n > (size_t)(w->end - w->p)) {
+                w->over = true;
+                return;
+        }
+        if (s.n)
+                memcpy(w->p, s.p, s.n);
+        w->p += s.n;
+}
+
+void bl_put_line(struct bl_put *w, struct bl_str name, struct bl_str value)
+{
+        w->unsafe |= !bl_line_safe(value);
+        bl_put(w, name);
+        bl_put(w, BL_STR(": "));
+        bl_put(w, value);
+        bl_put(w, BL_STR("\r\n"));
+}
+
+void bl_put_u32(struct bl_put *w, uint32_t v)
+{
+        char digits[10];
+        size_t n = sizeof digits;
+
+        do
+                digits[--n] = (char)('0' + v % 10);
+        while (v /= 10);
+        bl_put(w, bl_str_make(digits + n, sizeof digits - n));
+}
+
+void bl_put_length(struct bl_put *w, size_t length)
+{
+        bl_put(w, BL_STR("Content-Length: "));
+        bl_put_u32(w, (uint32_t)length);
+        bl_put(w, BL_STR("\r\n"));
+}
+
+int bl_put_begin(struct bl_put *w, struct bl_pool *pool, size_t cap)
+{
+        struct bl_buf *buf = cap > 2 * (size_t)BL_MSG_MAX ? NULL : bl_buf_new(pool, cap);
+
+        *w = (struct bl_put){.pool = pool, .buf = buf};
+        if (!buf)
+                return cap > 2 * (size_t)BL_MSG_MAX ? BL_ELIMIT : BL_ENOMEM;
+        w->p = buf->data;
+        w->end = buf->data + cap;
+        return 0;
+}
+
+int bl_put_end(struct bl_put *w, struct bl_buf **ret_buf)
+{
+        size_t n = (size_t)(w->p - w->buf->data);
+
+        if (w->over || w->unsafe || n > BL_MSG_MAX) {
+                bl_buf_unref(w->pool, w->buf);
+                return w->unsafe ? BL_EINVAL : BL_ELIMIT;
+        }
+        w->buf->len = (uint32_t)n;
+        *ret_buf = w->buf;
+        return 0;
+}

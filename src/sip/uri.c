@@ -1,0 +1,238 @@
+#include "sip/uri.h"
+
+#include "sip/scan.h"
+
+/* More parameters or headers than this in one URI are refused, so that comparing them as sets stays cheap. */
+enum { MAX_PARTS = 32 };
+
+/* *( ";" pname [ "=" pvalue ] ), RFC 3261 25.1; the same shape serves RFC 3966. */
+static const char *scan_params(const char *p, const char *end)
+{
+        for (unsigned n = 0; p < end && *p == ';'; n++) {
+                const char *q = bl_scan_escaped(p + 1, end, C_PARAM);
+
+                if (q == p + 1 || n == MAX_PARTS)
+                        return NULL;
+                if (q < end && *q == '=') {
+                        p = q + 1;
+                        q = bl_scan_escaped(p, end, C_PARAM);
+                        if (q == p)
+                                return NULL;
+                }
+                p = q;
+        }
+        return p;
+}
+
+/* "?" header *( "&" header ), RFC 3261 25.1; p behind the "?" */
+static const char *scan_headers(const char *p, const char *end)
+{
+        for (unsigned n = 0;; n++) {
+                const char *q = bl_scan_escaped(p, end, C_HNV);
+
+                if (q == p || q == end || *q != '=' || n == MAX_PARTS)
+                        return NULL;
+                p = bl_scan_escaped(q + 1, end, C_HNV);
+                if (p == end || *p != '&')
+                        return p;
+                p++;
+        }
+}
+
+/* user [ ":" password ] "@", when there is one; returns where the host starts. */
+static const char *scan_userinfo(const char *p, const char *end, struct bl_uri *u)
+{
+        const char *q = bl_scan_escaped(p, end, C_USER), *colon;
+
+        if (q == end || (*q != '@' && *q != ':'))
+                return p; /* what is wrong here the host's rule will say */
+        colon = q;
+        if (*q == ':')
+                q = bl_scan_escaped(q + 1, end, C_PASS);
+        if (q == end || *q != '@')
+                return p; /* the colon was the port's */
+        if (colon == p)
+                return NULL;
+        u->has_user = true;
+        u->user = bl_str_make(p, (size_t)(colon - p));
+        if (colon != q)
+                u->password = bl_str_make(colon + 1, (size_t)(q - colon - 1));
+        return q + 1;
+}
+
+static int parse_sip(const char *p, const char *end, struct bl_uri *u)
+{
+        const char *q;
+
+        p = scan_userinfo(p, end, u);
+        p = p ? bl_scan_host(p, end, &u->host, &u->host_kind) : NULL;
+        if (!p)
+                return BL_EMALFORMED;
+        if (p < end && *p == ':') {
+                p = bl_scan_port(p + 1, end, &u->port);
+                if (!p)
+                        return BL_EMALFORMED;
+                if (u->port == 0)
+                        return BL_EPROTO;
+        }
+        q = scan_params(p, end);
+        if (!q)
+                return BL_EMALFORMED;
+        u->params = bl_str_make(p, (size_t)(q - p));
+        u->headers = bl_str_make(q, (size_t)(end - q));
+        if (q < end && (*q != '?' || scan_headers(q + 1, end) != end))
+                return BL_EMALFORMED;
+        return 0;
+}
+
+/* RFC 3966 section 3; the digits are not judged beyond their alphabet */
+static int parse_tel(const char *p, const char *end, struct bl_uri *u)
+{
+        const char *q = bl_scan_run(p, end, C_TEL);
+
+        if (q == p)
+                return BL_EMALFORMED;
+        u->has_user = true;
+        u->user = bl_str_make(p, (size_t)(q - p));
+        u->params = bl_str_make(q, (size_t)(end - q));
+        return scan_params(q, end) == end ? 0 : BL_EMALFORMED;
+}
+
+static enum bl_scheme scheme_from(struct bl_str s)
+{
+        switch (s.n) {
+        case 3:
+                if (((s.p[0] | 0x20) == 's') & ((s.p[1] | 0x20) == 'i') & ((s.p[2] | 0x20) == 'p'))
+                        return BL_SCHEME_SIP;
+                return bl_str_ieq(s, BL_STR("tel")) ? BL_SCHEME_TEL : BL_SCHEME_OTHER;
+        case 4:
+                return bl_str_ieq(s, BL_STR("sips")) ? BL_SCHEME_SIPS : BL_SCHEME_OTHER;
+        default:
+                return BL_SCHEME_OTHER;
+        }
+}
+
+static const char *scan_scheme(const char *p, const char *end, struct bl_uri *u)
+{
+        const char *start = p;
+
+        if (p == end || !bl_is(*p, C_ALPHA))
+                return NULL;
+        while (p < end && (bl_is(*p, C_ALPHA | C_DIGIT) || *p == '+' || *p == '-' || *p == '.'))
+                p++;
+        if (p == end || *p != ':')
+                return NULL;
+        u->scheme_text = bl_str_make(start, (size_t)(p - start));
+        u->scheme = scheme_from(u->scheme_text);
+        return p + 1;
+}
+
+int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri)
+{
+        struct bl_uri u = {.all = in};
+        const char *end = in.p + in.n, *p = scan_scheme(in.p, end, &u);
+        int rc;
+
+        if (!p)
+                return BL_EMALFORMED;
+        switch (u.scheme) {
+        case BL_SCHEME_SIP:
+        case BL_SCHEME_SIPS:
+                rc = parse_sip(p, end, &u);
+                break;
+        case BL_SCHEME_TEL:
+                rc = parse_tel(p, end, &u);
+                break;
+        default:
+                u.opaque = bl_str_make(p, (size_t)(end - p));
+                rc = p < end && bl_scan_run(p, end, C_URIC) == end ? 0 : BL_EMALFORMED;
+        }
+        if (rc == 0)
+                *ret_uri = u;
+        return rc;
+}
+
+bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value)
+{
+        struct bl_str list = u->params;
+        struct bl_param param;
+
+        while (bl_params_next(&list, &param)) {
+                /* "%6C%72" is "lr": RFC 3261 19.1.4, RFC 4475 3.1.1.3 */
+                if (!bl_text_eq(param.name, name, true))
+                        continue;
+                if (ret_value)
+                        *ret_value = param.value;
+                return true;
+        }
+        return false;
+}
+
+bool bl_uri_is_lr(const struct bl_uri *u)
+{
+        return u->params.n && bl_uri_param(u, BL_STR("lr"), NULL);
+}
+
+int bl_uri_addr(const struct bl_uri *u, struct bl_addr *ret_addr)
+{
+        struct bl_addr addr;
+
+        if (u->host.n == 0 || u->host_kind == BL_HOST_NAME || bl_addr_parse(u->host, &addr) < 0)
+                return BL_ENOENT;
+        addr.port = u->port;
+        *ret_addr = addr;
+        return 0;
+}
+
+void bl_uri_put_without(struct bl_sb *b, const struct bl_uri *u, const struct bl_str *drop, size_t n)
+{
+        struct bl_str list = u->params;
+        struct bl_param param;
+
+        if (!list.n) {
+                bl_sb_add(b, u->all);
+                return;
+        }
+        bl_sb_add(b, bl_str_make(u->all.p, (size_t)(list.p - u->all.p)));
+        while (bl_params_next(&list, &param)) {
+                bool keep = true;
+
+                for (size_t i = 0; i < n; i++)
+                        keep &= !bl_str_ieq(param.name, drop[i]);
+                if (keep)
+                        bl_sb_add(b, param.all);
+        }
+        bl_sb_add(b, u->headers);
+}
+
+void bl_uri_escape_user(struct bl_sb *b, struct bl_str raw, const char *also)
+{
+        static const char hex[] = "0123456789ABCDEF";
+
+        for (size_t i = 0; i < raw.n; i++) {
+                unsigned char c = (unsigned char)raw.p[i];
+
+                if (bl_is((char)c, C_USER) && !(also && strchr(also, (char)c))) {
+                        bl_sb_addc(b, (char)c);
+                        continue;
+                }
+                bl_sb_addc(b, '%');
+                bl_sb_addc(b, hex[c >> 4]);
+                bl_sb_addc(b, hex[c & 15]);
+        }
+}
+
+int bl_uri_unescape(struct bl_str s, struct bl_sb *out)
+{
+        for (size_t i = 0; i < s.n; i++) {
+                if (s.p[i] != '%') {
+                        bl_sb_addc(out, s.p[i]);
+                        continue;
+                }
+                if (s.n - i < 3 || !bl_is(s.p[i + 1], C_HEX) || !bl_is(s.p[i + 2], C_HEX))
+                        return BL_EMALFORMED;
+                bl_sb_addc(out, (char)(bl_hex_digit(s.p[i + 1]) << 4 | bl_hex_digit(s.p[i + 2])));
+                i += 2;
+        }
+        return 0;
+}
