@@ -64,3 +64,5 @@ bool bl_token_dialog_ok(const struct bl_token_keys *k, struct bl_str what, struc
  * number, first key; `salt` tells targets apart (0 for the one target of an edge). Equal on every edge. */
 void bl_token_branch(const struct bl_token_keys *k, struct bl_str sent_by, struct bl_str branch, struct bl_str call_id,
                      uint32_t cseq, unsigned salt, struct bl_sb *out);
+/* A secret of the cluster for one other purpose (nonces, ticket keys), from the first key: bl_kdf. */
+void bl_token_derive(const struct bl_token_keys *k, struct bl_str label, uint8_t ret[32]);

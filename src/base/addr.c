@@ -97,7 +97,7 @@ static int parse_groups(struct bl_str s, uint8_t ip[16])
 
 static bool parse_ip6(struct bl_str s, struct bl_addr *a)
 {
-        struct bl_str zone, head = s, tail = {NULL, 0};
+        struct bl_str zone, head, tail = {NULL, 0};
         uint8_t left[16] = {0}, right[16] = {0};
         bool gap = false;
         if (bl_str_cut(s, '%', &s, &zone) && bl_str_u32(zone, &a->scope) < 0)

@@ -190,28 +190,24 @@ void bl_sb_b64(struct bl_sb *b, const void *octets, size_t n)
 void bl_sb_fmt(struct bl_sb *b, const char *fmt, ...)
 {
         char small[256];
-        va_list ap;
+        va_list ap, again;
         if (b->over)
                 return;
         va_start(ap, fmt);
+        va_copy(again, ap);
         int n = vsnprintf(small, sizeof(small), fmt, ap);
-        va_end(ap);
         if (n < 0) {
                 b->over = true;
-                return;
-        }
-        if ((size_t)n < sizeof(small)) { /* by way of `small`, as vsnprintf would need room for its NUL */
+        } else if ((size_t)n < sizeof(small)) { /* by way of `small`, as vsnprintf needs room for its NUL */
                 bl_sb_add(b, bl_str_make(small, (size_t)n));
-                return;
-        }
-        if ((size_t)n >= b->cap - b->n) { /* `>=`: vsnprintf needs an octet for its NUL */
+        } else if ((size_t)n >= b->cap - b->n) { /* `>=`: for that NUL */
                 b->over = true;
-                return;
+        } else {
+                vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+                b->n += (size_t)n;
         }
-        va_start(ap, fmt);
-        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
+        va_end(again);
         va_end(ap);
-        b->n += (size_t)n;
 }
 
 static int hex_digit(char c)

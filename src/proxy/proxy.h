@@ -51,6 +51,8 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
         /* Appends our branch (with cookie) for a target. NULL: random. An edge's is a keyed digest, equal on every edge
          * of the cluster. */
         void (*branch)(void *role, struct bl_px *px, unsigned target, struct bl_sb *out);
+        /* Appends further parameters of our Via (";name=value"), at most 512 octets. May be NULL. */
+        void (*via)(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_sb *out);
         /* A response that belongs to no transaction here (its Via is ours). NULL: dropped. */
         void (*stray)(void *role, bl_flow_id from, struct bl_msg *m);
         void (*flow_up)(void *role, struct bl_flow *);
@@ -100,6 +102,10 @@ void bl_px_drop(struct bl_px *px);
 /* Keeps the message so that the decision may come in a later event: 0, BL_ENOMEM / BL_EFULL (then px was answered 503
  * and is gone). Makes the server transaction when `stateful` (then copies are absorbed while waiting). */
 int bl_px_hold(struct bl_px *px, bool stateful);
+/* The Request-URI is a value that we put into Record-Route (the role has checked that it is: a strict router sent it):
+ * the last Route value takes its place (section 16.4). bl_px_msg then shows the message as a loose router would have
+ * sent it. 0; BL_ENOENT no Route is left, BL_EMALFORMED, BL_ENOMEM: nothing changed. */
+int bl_px_recover_strict(struct bl_px *px);
 /* Adds a target (texts copied). 0, BL_ENOMEM, BL_ELIMIT (Max-Breadth, 16 targets). */
 int bl_px_add(struct bl_px *px, const struct bl_px_target *t);
 /* Forwards to what was added; the role is done deciding. With an ACK: once, without transactions. */

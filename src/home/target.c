@@ -1,0 +1,127 @@
+/*
+ * From bindings to targets. Bindings of one instance are one target: those with equal Path and Contact are the same
+ * (its flows are the candidates), differing Paths are serial, newest first, never forked in parallel (RFC 5626 section
+ * 7; protocol.md section 5, "Bindings"). A 430 by all candidates removes them.
+ */
+#include "home/internal.h"
+
+static bool same_target(const struct bl_contact *a, const struct bl_contact *b)
+{
+        return a->instance.n && bl_str_eq(a->instance, b->instance);
+}
+
+/* Groups the live bindings by instance, in the order of their newest: fills slots and order. */
+static int group(struct job *j)
+{
+        const struct bl_location *l = &j->op.location;
+        j->order = bl_px_alloc(j->px, l->n * sizeof *j->order + l->n);
+        if (!j->order)
+                return BL_ENOMEM;
+        bool *taken = (bool *)(j->order + l->n);
+        memset(taken, 0, l->n);
+        unsigned at = 0;
+        for (unsigned i = 0; i < l->n && j->n_slots < BL_ARRAY_LEN(j->slot); i++) {
+                if (taken[i])
+                        continue;
+                struct slot *s = &j->slot[j->n_slots++];
+                s->first = at;
+                for (unsigned k = i; k < l->n; k++) {
+                        if (taken[k] || (k != i && !same_target(&l->c[i], &l->c[k])))
+                                continue;
+                        taken[k] = true;
+                        j->order[at++] = k;
+                }
+                s->n = at - s->first;
+        }
+        return 0;
+}
+
+static const struct bl_contact *binding(const struct job *j, const struct slot *s, unsigned i)
+{
+        return &j->op.location.c[j->order[s->first + i]];
+}
+
+/* The next target of a slot: its first unused binding, with the Paths of the bindings that share its Contact as
+ * alternatives. */
+static bool next_target(struct job *j, struct slot *s, struct bl_px_target *ret, struct bl_str alt[8])
+{
+        if (s->used >= s->n)
+                return false;
+        const struct bl_contact *c = binding(j, s, s->used++);
+        *ret = (struct bl_px_target){.ruri = c->uri, .push_routes = c->path, .q = c->q, .alt_routes = alt};
+        while (s->used < s->n && ret->n_alt < 8) {
+                const struct bl_contact *o = binding(j, s, s->used);
+                if (!bl_str_eq(o->uri, c->uri) || (o->path.n == 0) != (c->path.n == 0))
+                        break;
+                bool known = bl_str_eq(o->path, c->path);
+                for (unsigned i = 0; i < ret->n_alt; i++)
+                        known |= bl_str_eq(o->path, alt[i]);
+                if (!known)
+                        alt[ret->n_alt++] = o->path;
+                s->used++;
+        }
+        /* With a Path the neighbour is an edge of ours; without one the UA itself, over the flow that its Contact
+         * sticks to. */
+        ret->send_flags = c->path.n ? BL_SEND_BELAY : 0;
+        return true;
+}
+
+static unsigned popped(struct job *j)
+{
+        struct bl_nameaddr na;
+        return bl_msg_nameaddr(bl_px_msg(j->px), BL_H_ROUTE, 0, &na) == 0; /* by_ruri let only our own stand on top */
+}
+
+void home_targets(struct job *j)
+{
+        struct bl_str alt[8];
+        struct bl_px_target t;
+        if (group(j) < 0) {
+                home_refuse(j->px, 503, "no_memory", HOME_NONE);
+                return;
+        }
+        struct bl_str rr = home_record_route(j->home, j->px, j->domain);
+        unsigned added = 0;
+        for (unsigned i = 0; i < j->n_slots; i++) {
+                if (!next_target(j, &j->slot[i], &t, alt))
+                        continue;
+                t.pop_routes = popped(j);
+                t.record_route = rr;
+                added += bl_px_add(j->px, &t) >= 0;
+        }
+        if (added)
+                bl_px_go(j->px);
+        else
+                home_refuse(j->px, 503, "no_memory", HOME_NONE);
+}
+
+/* Nobody holds a flow for it any more: the binding is void, unless a newer one took its place meanwhile. */
+static void forget(struct job *j, struct slot *s)
+{
+        struct bl_store *store = j->home->node->c.store;
+        for (unsigned i = 0; i < s->used; i++) {
+                struct bl_store_op op = {0};
+                int rc = store->ops->remove(store, j->home->env, j->aor, binding(j, s, i), &op);
+                if (rc == BL_EPENDING) /* done or not, nobody waits for it */
+                        bl_store_cancel(store, &op);
+                else
+                        bl_store_end(&op);
+                bl_count(j->home->forgotten_total);
+        }
+}
+
+void home_target_failed(struct job *j, unsigned target, unsigned status)
+{
+        struct bl_str alt[8];
+        struct bl_px_target t;
+        if (target >= j->n_slots) /* a later, serial one: nothing behind it any more */
+                return;
+        struct slot *s = &j->slot[target];
+        if (status == 430)
+                forget(j, s);
+        if ((status == 430 || status == 480 || status == 503 || status == 408) && next_target(j, s, &t, alt)) {
+                t.pop_routes = popped(j);
+                t.record_route = home_record_route(j->home, j->px, j->domain);
+                (void)bl_px_more(j->px, &t);
+        }
+}

@@ -1,0 +1,86 @@
+/*
+ * Loops and breadth (RFC 5393). A branch of ours ends in ".<hash>" over everything that routing depends on: when a
+ * request comes back and a Via of ours carries the hash that it has now, nothing has changed and it would go round for
+ * ever. When something has changed it is a spiral, which is legal.
+ */
+#include "base/hash.h"
+#include "proxy/internal.h"
+
+enum { HASH_HEX = 16 };
+
+uint64_t proxy_loop_seed(const struct env *env, const struct bl_proxy_conf *c)
+{
+        /* Nodes that share a sent-by are one element: they see each other's loops. A node without one is alone. */
+        uint64_t h = bl_hash(0, c->sent_by_host);
+        if (!c->sent_by_host.n)
+                h = bl_hash_mix(bl_hash(env->hash_seed, c->node), env->hash_seed);
+        for (unsigned i = 0; i < c->hop.n_own; i++)
+                h = bl_hash_mix(h, bl_hash_lower(0, c->hop.own[i]));
+        return h;
+}
+
+static uint64_t hash_all(uint64_t h, uint64_t seed, const struct bl_msg *m, enum bl_hid id)
+{
+        h = bl_hash_mix(h, (uint64_t)id);
+        for (const struct bl_hdr *hdr = bl_msg_first(m, id); hdr; hdr = bl_msg_next(m, hdr))
+                h = bl_hash_mix(h, bl_hash(seed, bl_hdr_value(m, hdr)));
+        return h;
+}
+
+/* RFC 5393 section 4.2.1: tags, Call-ID, CSeq number, the Request-URI as received, and what else routing looks at. Not
+ * the method, so that CANCEL and ACK carry the same; not Via, or no loop would be seen. */
+static uint64_t loop_hash(const struct bl_proxy *p, const struct bl_msg *m)
+{
+        uint64_t s = p->loop_seed;
+        uint64_t h = bl_hash(s, m->ruri);
+        h = bl_hash_mix(h, bl_hash(s, m->call_id));
+        h = bl_hash_mix(h, bl_hash(s, m->from_tag));
+        h = bl_hash_mix(h, bl_hash(s, m->to_tag));
+        h = bl_hash_mix(h, m->cseq.number);
+        h = hash_all(h, s, m, BL_H_ROUTE);
+        h = hash_all(h, s, m, BL_H_PROXY_REQUIRE);
+        return hash_all(h, s, m, BL_H_PROXY_AUTHORIZATION);
+}
+
+void proxy_loop_put(const struct bl_proxy *p, const struct bl_msg *m, struct bl_sb *out)
+{
+        uint64_t h = loop_hash(p, m);
+        bl_sb_addc(out, '.');
+        bl_sb_hex(out, &h, sizeof(h));
+}
+
+bool proxy_loops(const struct bl_proxy *p, const struct bl_msg *m)
+{
+        char text[HASH_HEX + 1];
+        struct bl_sb b = BL_SB(text);
+        bool made = false;
+        struct bl_values it = {0};
+        while (bl_msg_values(m, BL_H_VIA, &it)) {
+                struct bl_via v;
+                if (bl_via_parse(it.value, &v) < 0)
+                        continue;
+                if (p->conf->sent_by_host.n && !bl_host_eq(v.host, p->conf->sent_by_host))
+                        continue;
+                if (v.branch.n <= sizeof(text) || v.branch.p[v.branch.n - sizeof(text)] != '.')
+                        continue;
+                if (!made) {
+                        proxy_loop_put(p, m, &b);
+                        made = true;
+                }
+                if (bl_str_ieq(bl_str_from(v.branch, v.branch.n - sizeof(text)), bl_sb_str(&b)))
+                        return true;
+        }
+        return false;
+}
+
+int proxy_breadth(const struct bl_proxy *p, const struct bl_msg *m, uint32_t *ret_breadth)
+{
+        uint32_t n;
+        int rc = bl_msg_u32(m, BL_H_MAX_BREADTH, &n);
+        if (rc == BL_ENOENT)
+                n = p->breadth; /* RFC 5393 section 5.3.3 */
+        else if (rc < 0)
+                return BL_EMALFORMED;
+        *ret_breadth = n;
+        return 0;
+}
