@@ -114,8 +114,9 @@ static void test_posts_arrive_in_order_in_the_other_workers_thread(void **state)
 {
         (void)state;
         static struct game g;
-        struct rig r = {.arg = &g};
+        struct rig r = {.arg = &g}, other = {0};
         rig_open(&r, &(struct bl_world_conf){.workers = 2});
+        bl_world_env(r.world, 1)->core = &other;
         assert_int_equal(bl_world_workers(r.world), 2);
         assert_int_equal(bl_world_env(r.world, 1)->worker, 1);
         assert_int_equal(bl_world_env(r.world, 1)->workers, 2);
