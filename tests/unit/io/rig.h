@@ -133,7 +133,7 @@ static inline void rig_open(struct rig *r, const struct bl_world_conf *conf)
                 env->ev = &rig_events;
         }
         r->env = bl_world_env(r->world, 0);
-        r->watchdog.fire = rig_too_late;
+        r->watchdog = (struct bl_timer){.fire = rig_too_late};
         env_arm_in(r->env, &r->watchdog, BL_SEC(20));
 }
 
@@ -179,7 +179,8 @@ static inline int peer_socket(int type, const char *addr)
         assert_true(fd >= 0);
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        if (type == SOCK_STREAM)
+                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         socklen_t len = bl_sockaddr_from(&a, &sa);
         assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
         return fd;
