@@ -10,11 +10,17 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "env/env.h"
+#include "sip/frame.h"
 #include "sip/msg.h"
 
 struct bl_flows;
+struct bl_cross; /* private: what travels between workers */
 
-enum bl_flow_state { BL_FLOW_OPENING, BL_FLOW_UP, BL_FLOW_DOWN };
+enum bl_flow_state {
+        BL_FLOW_OPENING, /* asked for; nothing can be sent yet */
+        BL_FLOW_UP,
+        BL_FLOW_DOWN /* closed by either side; only its `down` is still to come, or under way */
+};
 enum bl_link_why {
         BL_LINK_CERT,
         BL_LINK_TRUST /* configured range */,
@@ -29,18 +35,21 @@ struct bl_flow { /* read-only outside flow/ but for user and pins */
         bool ours; /* we opened it */
         uint16_t listener;
         struct bl_addr local, remote;
-        bl_us up_at, heard_at; /* heard_at: last octet received */
+        bl_us up_at, heard_at; /* up_at: 0 = never was; heard_at: last octet received */
         void *user;            /* the role's */
-        uint16_t pins;         /* > 0: an idle UDP flow is not closed (something is bound to it) */
+        uint32_t pins;         /* > 0: an idle UDP flow is not closed (something is bound to it) */
         /* private */
-        struct bl_flows *_flows;
-        struct bl_link _watchers, _links;
-        struct bl_timer _idle, _ping;
+        uint32_t _in_len, _in_cap; /* octets of an unfinished message; _in is NULL when there are none */
         char *_in;
-        uint32_t _in_len, _in_cap; /* octets of an unfinished message; NULL when none */
-        void *_frame;
-        uint64_t _remote_users; /* workers that sent through it and want to know of its end */
-        bl_us _ping_sent;
+        bl_us _partial_at; /* since when half a message lies in _in; 0: it does not */
+        struct bl_frame_state _frame;
+        int _why; /* of our own close, for `down` */
+        struct bl_flows *_flows;
+        struct bl_hnode _node;
+        struct bl_link _all, _watchers, _links;
+        struct bl_timer _idle, _ping;
+        struct bl_cross *_remote; /* workers that want to know of its end */
+        bl_us _ping_sent;         /* 0: no answer is awaited */
         uint32_t _ping_every_ms, _ping_wait_ms;
 };
 
@@ -71,53 +80,69 @@ struct bl_flows_user { /* flow -> txn and hop; ctx is given at bl_flows_new */
          * `fatal`. */
         void (*garbage)(void *ctx, struct bl_flow *, const struct bl_parse_error *err, bool fatal);
         void (*up)(void *ctx, struct bl_flow *);
-        void (*down)(void *ctx, struct bl_flow *, int why); /* struct is freed after return */
-        void (*pong)(void *ctx, struct bl_flow *);          /* our ping was answered (CRLF or STUN) */
-        /* a message that another worker passed on, for a response whose Via names us: `from` may be of another worker
-         */
-        void (*stray)(void *ctx, bl_flow_id from, struct bl_msg *kept);
+        /* Once for each flow, also for one that never came up; before the watchers are told. Gone after return. */
+        void (*down)(void *ctx, struct bl_flow *, int why);
+        void (*pong)(void *ctx, struct bl_flow *); /* our ping was answered (CRLF or STUN) */
+        /* A message that another worker passed on (bl_flow_pass): `from` is most likely a flow of that worker. `m`
+         * until return. */
+        void (*stray)(void *ctx, bl_flow_id from, struct bl_msg *m);
         void (*turn)(void *ctx);
-};
-/* Sets env->ev and env->core. conf is borrowed for life. NULL without memory. */
+}; /* each may be NULL but message */
+/* Sets env->ev and env->core. What conf points to is borrowed for life, `user` is copied. NULL without memory. */
 struct bl_flows *bl_flows_new(struct env *env, const struct bl_flows_conf *conf, const struct bl_flows_user *user,
                               void *ctx);
-void bl_flows_free(struct bl_flows *fs); /* closes all; down is called for each */
+/* Closes all; `down` (why 0) is called for each. Workers of one node: stop all before the first is freed. Accepts NULL.
+ */
+void bl_flows_free(struct bl_flows *fs);
+size_t bl_flows_count(const struct bl_flows *fs);
+/* Own flows, oldest first; NULL starts, NULL ends. The one given must still be alive. For views and draining. */
+struct bl_flow *bl_flows_next(const struct bl_flows *fs, const struct bl_flow *after);
 struct env *bl_flows_env(struct bl_flows *fs);
 const struct bl_flows_conf *bl_flows_get_conf(const struct bl_flows *fs); /* hop/ opens from our listeners' addresses */
 struct bl_arena *bl_flows_arena(struct bl_flows *fs); /* the event's arena: reset after each message */
-/* Wires the `bl_flows` of all workers of one node together, once, before the worlds start: element i is worker i's. */
+/* Wires the `bl_flows` of all workers of one node together, once, before the worlds start: element i is worker i's.
+ * Without it other workers' flows are unknown (BL_EGONE). */
 void bl_flows_join(struct bl_flows *const *all, unsigned n);
 
 struct bl_flow *bl_flow_get(struct bl_flows *fs, bl_flow_id id); /* own worker's, alive or opening; NULL otherwise */
+/* 0, and `up` or `down` follows; BL_ENOMEM, BL_ELIMIT, -errno from the world: then nothing follows. */
 int bl_flow_open(struct bl_flows *fs, const struct bl_target *to, struct bl_flow **ret_flow);
+/* No message comes from it any more and nothing can be sent; `down` follows in a later event. Twice is fine. */
 void bl_flow_close(struct bl_flow *f, bool drain);
 /*
  * Sends on any flow of this node. Own worker: the result at once (0, BL_EFULL, BL_EGONE). Another worker's: 0, octets
- * cross by post; if the flow is gone there, the watchers here are told. Takes no reference from the caller. Never
- * queued on an opening flow: BL_EPENDING.
+ * cross by post; if the flow is gone there or takes no more (BL_EFULL), the watchers here are told, by `down` with that
+ * reason. BL_ENOMEM. Takes no reference from the caller. Never queued on an opening flow: BL_EPENDING.
  */
 int bl_flow_send(struct bl_flows *fs, bl_flow_id id, struct bl_buf *buf);
 
 struct bl_watch { /* embedded in whoever waits for a flow; zeroed = not watching */
         struct bl_link _link;
-        void (*up)(struct bl_watch *, struct bl_flow *);      /* opening -> up; may be NULL */
+        void (*up)(struct bl_watch *, struct bl_flow *);      /* opening -> up; may be NULL; own flows only */
         void (*down)(struct bl_watch *, bl_flow_id, int why); /* already unwatched; may be NULL */
 };
-/* Own worker's or another's. 0; BL_EGONE when it is known to be gone (then no callback). */
+/* Own worker's or another's. 0; BL_EGONE when it is known to be gone, BL_ENOMEM (then no callback). A watched UDP flow
+ * is not closed for being idle. */
 int bl_flow_watch(struct bl_flows *fs, bl_flow_id id, struct bl_watch *w);
 void bl_flow_unwatch(struct bl_watch *w); /* accepts one that does not watch */
 
-/* Links: which domains the far end is known to be. */
+/* Links: which domains the far end is known to be. From its certificate when the chain verifies (RFC 5922 section 7.1:
+ * URI SANs "sip:D", else DNS SANs, no wildcards), from `trust`, or by bl_flow_link. At most BL_FLOW_LINKS. */
+enum { BL_FLOW_LINKS = 64 };
 bool bl_flow_linked(const struct bl_flow *f, struct bl_str domain);
-bool bl_flow_is_linked(const struct bl_flow *f);                                 /* to any domain */
-int bl_flow_link(struct bl_flow *f, struct bl_str domain, enum bl_link_why why); /* copied; linking twice is fine */
-/* First link's domain, for logs: empty when none. Iteration: start with NULL. */
+bool bl_flow_is_linked(const struct bl_flow *f); /* to any domain */
+/* Copied; linking twice is fine. 0, BL_EINVAL (no domain), BL_ELIMIT, BL_ENOMEM. */
+int bl_flow_link(struct bl_flow *f, struct bl_str domain, enum bl_link_why why);
+/* The next link's domain, empty at the end; *cursor starts with NULL. ret_why may be NULL. */
 struct bl_str bl_flow_link_next(const struct bl_flow *f, const void **cursor, enum bl_link_why *ret_why);
 
-/* Keep-alive as client: double CRLF on streams, STUN on UDP, the first at once, then every `every_ms`; no answer in
- * `wait_ms`: the flow is closed (why BL_ETIMEOUT). 0 stops. Called again: starts anew (hop/ probes a silent far end
- * so). */
+/*
+ * Keep-alive as client: double CRLF on streams, STUN on UDP, the first at once, then every `every_ms`; when nothing at
+ * all is heard for `wait_ms` after one, the flow is closed (why BL_ETIMEOUT). 0 stops. Called again: starts anew (hop/
+ * probes a silent far end so), but an answer that is due already stays due. On an opening flow it starts when that is
+ * up.
+ */
 void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
 
-/* Passes a kept message on to another worker, whose `stray` gets it (it takes; from its own pool there). */
+/* Hands a copy of `m`, which came by the flow `from`, to another worker, whose `stray` gets it. Lost without memory. */
 void bl_flow_pass(struct bl_flows *fs, unsigned worker, bl_flow_id from, const struct bl_msg *m);

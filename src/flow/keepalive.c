@@ -1,0 +1,98 @@
+/* Keep-alives as client (RFC 5626 section 4.4) and STUN both ways. */
+#include "flow/internal.h"
+#include "sip/stun.h"
+
+/* Nothing is stored for a transaction id: it follows from the flow and the moment. */
+static void stun_id(const struct bl_flow *f, uint8_t id[12])
+{
+        uint64_t h = bl_hash_mix(f->_flows->env->hash_seed ^ f->id, f->_ping_sent);
+        uint32_t gen = bl_flow_gen(f->id) ^ (uint32_t)f->_ping_sent;
+        memcpy(id, &h, 8);
+        memcpy(id + 8, &gen, 4);
+}
+
+static void send_ping(struct bl_flow *f)
+{
+        struct env *env = f->_flows->env;
+        f->_ping_sent = env->now ? env->now : 1;
+        if (f->tp == BL_UDP) {
+                uint8_t id[12], out[BL_STUN_MAX];
+                stun_id(f, id);
+                bl_flow_send_text(f, out, (size_t)bl_stun_request(id, out));
+        } else {
+                bl_flow_send_text(f, "\r\n\r\n", 4);
+        }
+        env_arm_in(env, &f->_ping, BL_MS(f->_ping_wait_ms));
+}
+
+static void on_ping(struct bl_timer *timer)
+{
+        struct bl_flow *f = BL_CONTAINER(timer, struct bl_flow, _ping);
+        struct bl_flows *fs = f->_flows;
+        if (!f->_ping_sent) {
+                send_ping(f);
+        } else if (f->heard_at > f->_ping_sent) {
+                bl_keepalive_pong(f); /* the pong is behind a long message, but the far end lives */
+        } else {
+                bl_count(fs->ping_timeouts);
+                bl_flow_close_why(f, false, BL_ETIMEOUT);
+        }
+}
+
+void bl_keepalive_start(struct bl_flow *f)
+{
+        bool silent = f->_ping_sent && f->heard_at <= f->_ping_sent; /* since the ping that is under way */
+        bl_us due = silent ? f->_ping._at : UINT64_MAX;
+        f->_ping.fire = on_ping;
+        send_ping(f);
+        if (due < f->_ping._at) /* asked again and again, a dead far end would never be found out */
+                env_arm(f->_flows->env, &f->_ping, due);
+}
+
+void bl_keepalive_pong(struct bl_flow *f)
+{
+        struct bl_flows *fs = f->_flows;
+        if (!f->_ping_sent) {
+                bl_count(fs->ignored); /* a single CRLF is some clients' keep-alive */
+                return;
+        }
+        bl_us next = f->_ping_sent + BL_MS(f->_ping_every_ms);
+        f->_ping_sent = 0;
+        env_arm(fs->env, &f->_ping, next > fs->env->now ? next : fs->env->now);
+        bl_count(fs->pongs);
+        if (fs->user.pong)
+                fs->user.pong(fs->ctx, f);
+}
+
+void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
+{
+        struct bl_flows *fs = f->_flows;
+        uint8_t id[12], out[BL_STUN_MAX];
+        struct bl_addr mapped;
+        int n = bl_stun_answer(datagram, &f->remote, out);
+        if (n > 0) {
+                bl_count(fs->pings);
+                bl_flow_send_text(f, out, (size_t)n);
+                return;
+        }
+        stun_id(f, id);
+        int rc = f->_ping_sent ? bl_stun_parse_response(datagram, id, &mapped) : BL_ENOENT;
+        if (rc == 0 || rc == BL_EREFUSED) /* an error response proves life as well */
+                bl_keepalive_pong(f);
+        else
+                bl_count(fs->ignored);
+}
+
+void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms)
+{
+        f->_ping_every_ms = every_ms;
+        f->_ping_wait_ms = wait_ms;
+        if (f->state != BL_FLOW_UP)
+                return;
+        if (every_ms) {
+                bl_keepalive_start(f);
+        } else {
+                f->_ping_sent = 0;
+                env_disarm(f->_flows->env, &f->_ping);
+        }
+}
