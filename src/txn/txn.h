@@ -6,8 +6,20 @@
  * copy came by; it answers on the flow of the latest copy. One bl_txns per worker; it sits between flow/ and its user
  * (a proxy or a UA). Single-threaded but for the shared index.
  *
- * Sizes: Completed keeps its key and the response buffer; Accepted its key only. A byte budget bounds all of them: over
- * it a new server transaction is refused (BL_EFULL: the user answers 503 statelessly).
+ * Sizes: Completed keeps its key and the response buffer; Accepted its key only; a server transaction is 128 octets at
+ * most, because its key is kept as 128 bits of a keyed hash. A byte budget bounds all of them: over 7/8 of it a new
+ * server transaction is refused (BL_EFULL: the user answers 503 statelessly), over all of it a new client transaction.
+ *
+ * What goes beyond RFC 3261's timers, and why. Over streams the RFC ends transactions at once (Timers I, J, K, D of
+ * zero length), because no copy can come. Here one can: whoever waits at a dead connection sends the same request again
+ * over another (protocol.md section 5), and a stalled connection may deliver its copy long after. So
+ *   - a server transaction that had any copy over a stream stays findable for 64*T1 after its final response (J), or
+ *     after the ACK (I): a copy is answered with the same response, or absorbed. Only for these the budget may end them
+ *     early, oldest first;
+ *   - a client transaction that tried more than one flow stays 64*T1 after the last final, to absorb (and ACK) what the
+ *     losing tries still answer; with one flow D and K are the RFC's.
+ * A second final from another flow of the same transaction is not a retransmission: the user hears of it, until it
+ * lets go of the transaction or a 2xx came.
  */
 #pragma once
 #include "flow/flow.h"
@@ -28,81 +40,114 @@ struct bl_txns_user {
         /* A request that matches no transaction (ACKs to 2xx too). The user answers, makes a server transaction, or
          * lets it be. `m` lives until return. Overlong, unparsable and version errors were answered below. */
         void (*request)(void *ctx, struct bl_flow *, struct bl_msg *);
-        /* A response that matches no client transaction: NULL = dropped and counted. `from` is a handle: it may be
-         * another worker's. */
+        /* A response that matches no client transaction: NULL = dropped and counted (always counted). `from` is a
+         * handle: it may be another worker's. */
         void (*response)(void *ctx, bl_flow_id from, struct bl_msg *);
         void (*flow_up)(void *ctx, struct bl_flow *);
         void (*flow_down)(void *ctx, struct bl_flow *, int why);
         void (*flow_pong)(void *ctx, struct bl_flow *);
         void (*turn)(void *ctx);
-};
+}; /* each may be NULL but request */
+/* conf and user are copied; what fconf points to is borrowed for life. NULL without memory. `index` is needed when
+ * env->workers > 1, and NULL otherwise. */
 struct bl_txns *bl_txns_new(struct env *env, const struct bl_txns_conf *conf, const struct bl_flows_conf *fconf,
                             struct bl_txn_index *index, const struct bl_txns_user *user,
                             void *ctx); /* makes the bl_flows below it */
+/* Transactions go without a word, then the flows (flow_down is called for each). Accepts NULL. */
 void bl_txns_free(struct bl_txns *t);
 struct bl_flows *bl_txns_flows(struct bl_txns *t);
 struct env *bl_txns_env(struct bl_txns *t);
 const struct bl_txns_conf *bl_txns_get_conf(const struct bl_txns *t);
 struct bl_txn_index *bl_txn_index_new(uint64_t hash_seed); /* NULL without memory */
-void bl_txn_index_free(struct bl_txn_index *x);
-size_t bl_txns_count(const struct bl_txns *t); /* live transactions, for tests of invariant 7.5 */
+void bl_txn_index_free(struct bl_txn_index *x);            /* after all workers' bl_txns; accepts NULL */
+size_t bl_txns_count(const struct bl_txns *t);             /* live transactions, for tests of invariant 7.5 */
+size_t bl_txns_used(const struct bl_txns *t);              /* octets of the budget; 0 when there are none */
 
 /* --- server --- */
-struct bl_server_user {
-        void (*cancel)(void *ctx, struct bl_server *,
-                       const struct bl_msg *cancel);                          /* already answered 200; INVITE only */
-        void (*ack)(void *ctx, struct bl_server *, const struct bl_msg *ack); /* ACK to a non-2xx; may be NULL */
-        /* the transaction is over or its response could not be sent any more: `st` is gone after return. May be NULL.
-         */
+struct bl_server_user { /* borrowed as long as the transaction calls back; each may be NULL */
+        /* INVITE without a final response only; the CANCEL was answered 200 already. Once. */
+        void (*cancel)(void *ctx, struct bl_server *, const struct bl_msg *cancel);
+        void (*ack)(void *ctx, struct bl_server *, const struct bl_msg *ack); /* ACK to a non-2xx; once */
+        /* A retransmission found its flow gone (`why`). The user may name another: bl_server_move. */
+        void (*lost)(void *ctx, struct bl_server *, int why);
+        /* The transaction is over (Timer H without ACK, I, J, L; or ended early by the budget: then this comes from
+         * within bl_server_new of another): `st` is gone after return. */
         void (*ended)(void *ctx, struct bl_server *);
 };
-/* For the request just handed to `request` (not ACK). Sends 100 at once over reliable transports and after 200 ms else
- * when `auto_100` (INVITE only). 0, BL_EFULL, BL_ENOMEM, BL_EPROTO (a CANCEL that matches is handled below and never
- * gets here). */
+/*
+ * For the request just handed to `request` (not ACK, not CANCEL: BL_EINVAL). With `auto_100` a 100 is sent at once over
+ * streams; over UDP after 200 ms for INVITE (RFC 3261 section 17.2.1) and after T2 - T1 for others (RFC 4320 section
+ * 4.1), unless something was sent by then. 0, BL_EFULL, BL_ENOMEM, BL_EPROTO (this request has one already).
+ */
 int bl_server_new(struct bl_txns *t, struct bl_flow *f, const struct bl_msg *m, const struct bl_server_user *u,
                   void *ctx, bool auto_100, struct bl_server **ret_st);
-/* Sends a response (takes its own reference) on the flow of the latest copy; when that flow is gone, to the source by
- * RFC 3261 18.2.2 if we may open flows there (bl_txns_user of a proxy decides: see bl_server_on_lost). Non-2xx finals
- * are retransmitted by the rules; 2xx to INVITE: Accepted (RFC 6026). */
-void bl_server_respond(struct bl_server *st, unsigned status, struct bl_buf *response);
-/* The same, written from the request that the caller still has (kept). */
+/*
+ * Sends a response (takes its own reference) on the flow of the latest copy. Non-2xx finals of INVITE are retransmitted
+ * by the rules; 2xx to INVITE: Accepted (RFC 6026), and each further 2xx is sent on; anything else after a final is
+ * ignored. 0; BL_EGONE, BL_EFULL when it could not be sent: the response counts all the same and answers the next copy
+ * (but a 2xx to INVITE, which is not kept). Then the user may name another flow by bl_server_move, as RFC 3261 section
+ * 18.2.2 says and its policy allows. `st` stays valid.
+ */
+int bl_server_respond(struct bl_server *st, unsigned status, struct bl_buf *response);
+/* The same, written from the request that the caller still has (kept). Fills r.source and a To tag where the caller did
+ * not. BL_ENOMEM, BL_ELIMIT besides. */
 int bl_server_reply(struct bl_server *st, const struct bl_msg *req, const struct bl_response *r);
-bl_flow_id bl_server_flow(const struct bl_server *st); /* of the latest copy */
-bool bl_server_final(const struct bl_server *st);      /* a final response was sent */
-void bl_server_forget(
-        struct bl_server *st); /* the user no longer wants callbacks; the transaction lives out its timers */
-/* Answers without any transaction (stateless): Via's received/rport filled. For REGISTER, challenges, errors. */
+/* Responses go by this flow from now on, until a copy comes by another; the last one kept is sent there at once: its
+ * result. 0 when there is none. */
+int bl_server_move(struct bl_server *st, bl_flow_id flow);
+struct bl_str bl_server_last(const struct bl_server *st); /* octets of the response kept; empty when none */
+bl_flow_id bl_server_flow(const struct bl_server *st);    /* of the latest copy */
+bool bl_server_final(const struct bl_server *st);         /* a final response was sent */
+/* The user no longer wants callbacks; `st` is not to be used any more. The transaction lives out its timers; without a
+ * final response it absorbs copies for 64*T1. */
+void bl_server_forget(struct bl_server *st);
+/* Answers without any transaction (stateless): Via's received/rport and, where the caller gave none, a To tag filled
+ * (the same for each copy, RFC 3261 section 8.2.7). For REGISTER, challenges, errors. 0, BL_EINVAL (an ACK), or why it
+ * was not sent. */
 int bl_txn_reply(struct bl_txns *t, struct bl_flow *f, const struct bl_msg *req, const struct bl_response *r);
 
 /* --- client --- */
-struct bl_client_user {
-        /* Each response but retransmitted finals; 2xx to INVITE every time (RFC 6026 Accepted). `from`: the flow it
-         * came by. `m` until return. */
+struct bl_client_user { /* borrowed until bl_client_free; each may be NULL */
+        /* Each response but retransmitted finals; 2xx to INVITE every time (RFC 6026 Accepted), and after one nothing
+         * else. `from`: the flow it came by. `m` until return. The user may free or try again inside. */
         void (*response)(void *ctx, struct bl_client *, bl_flow_id from, const struct bl_msg *m);
-        /* A try's flow went down, or its send failed, before a final response: `why`. The transaction lives: try
-         * another, or bl_client_free. */
+        /* A try's flow went down, or its send failed, before that try's final response: `why`. The transaction lives:
+         * try another, or bl_client_free. */
         void (*try_failed)(void *ctx, struct bl_client *, bl_flow_id flow, int why);
-        void (*timeout)(void *ctx, struct bl_client *); /* Timer B or F since the first try; the user frees it */
+        /* Timer B or F since the first try, the deadline, or 64*T1 after CANCEL (RFC 3261 section 9.1): nothing more
+         * will come; the user frees it. */
+        void (*timeout)(void *ctx, struct bl_client *);
 };
 /*
- * `branch` with its cookie (copied). One key (branch, method) per worker. Timer B/F run 64*T1 from the first try unless
- * deadline_at is earlier; ACKs for non-2xx are made here from the buffer that was sent on the flow the final came by.
+ * `branch` with its cookie. One key (branch, method) per worker: BL_EINVAL when it is taken by one that still waits;
+ * one that has its final response gives way. Timer B/F run 64*T1 from the first try unless deadline_at (0: none) is
+ * earlier; for INVITE a provisional response stops them. ACKs for non-2xx are made here from the buffer that was sent
+ * on the flow the final came by. BL_EFULL (budget), BL_ENOMEM.
  */
 int bl_client_new(struct bl_txns *t, enum bl_method method, struct bl_str method_name, struct bl_str branch,
                   bl_us deadline_at, const struct bl_client_user *u, void *ctx, struct bl_client **ret_ct);
-/* One more try: sends `request` (takes its own reference) on the flow and, over UDP, retransmits it (Timer A / E) until
- * any answer by any flow. 0, or why the flow could not take it (BL_EFULL, BL_EGONE: no try_failed follows). Trying the
- * same flow again re-sends at once. May follow a non-2xx final of another try (305, 430, 503: section 5): that ended
- * (and was ACKed for) its own try only, the transaction goes on, and the user hears of further finals. */
+/*
+ * One more try: sends `request` (takes its own reference) on the flow and, over UDP, retransmits it (Timer A / E) until
+ * a provisional or 2xx answer by any flow, or any answer by its own; after a provisional a non-INVITE goes on every T2
+ * on the flow that gave it (RFC 3261 section 17.1.2.2). 0, or why the flow could not take it (BL_EFULL, BL_EGONE,
+ * BL_EPENDING: no try_failed follows); BL_ENOMEM, BL_EFULL (budget), BL_ELIMIT (BL_CLIENT_TRIES flows), BL_EPROTO
+ * (timed out, or a 2xx came). Trying the same flow again re-sends at once. May follow a non-2xx final of another try
+ * (305, 430, 503: section 5): that ended (and was ACKed for) its own try only, the transaction goes on, and the user
+ * hears of further finals.
+ */
+enum { BL_CLIENT_TRIES = 64 };
 int bl_client_try(struct bl_client *ct, bl_flow_id flow, struct bl_buf *request);
 unsigned bl_client_sent(const struct bl_client *ct,
                         bl_flow_id flow); /* transmissions on that flow (failover_after over UDP wants two) */
-/* CANCEL on every flow tried, RFC 3261 section 9.1: now if a 1xx came, else when it comes. Own transactions of no
- * interest. */
+/*
+ * CANCEL on every flow tried whose final is still due, RFC 3261 section 9.1: now if a 1xx came, else when it comes; and
+ * on flows tried later, right after the request. In transactions of their own that nobody needs to care for. INVITE
+ * only.
+ */
 void bl_client_cancel(struct bl_client *ct);
 /* The user wants no more callbacks. With a final response it lives out D/K/M; without one it goes at once (no CANCEL).
- */
+ * Accepts NULL. */
 void bl_client_free(struct bl_client *ct);
 /* The Via parameter that brings a response back to this worker: ";w=N" when workers > 1, else empty; put it in every
- * Via you write. */
+ * Via you write. Lives as long as `t`. */
 struct bl_str bl_txns_via_param(const struct bl_txns *t);
