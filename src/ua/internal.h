@@ -1,0 +1,172 @@
+/* Shared by the files of ua/ only. */
+#pragma once
+#include "ua/ua.h"
+
+enum {
+        UA_FLOWS = 8,     /* reg-ids of one UA at most */
+        UA_TOKEN = 12,    /* characters of the Contact's user part */
+        UA_REDIRECTS = 5, /* protocol.md section 2 step 3 */
+        UA_ROUTES = 4096, /* octets of a dialog's route set */
+        UA_TEXT = 700,
+};
+
+struct bl_ua_stack {
+        struct env *env;
+        const struct bl_ua_stack_conf *conf;
+        struct bl_txns *txns;
+        struct bl_hops *hops;
+        struct bl_sticky *own_sticky;
+        struct bl_hops_conf hop_conf;
+        struct bl_htab by_token;   /* bl_ua by the user part of its Contact */
+        struct bl_htab dialogs;    /* bl_dialog by Call-ID and local tag */
+        struct bl_htab remembered; /* finals by (Call-ID, remote tag, CSeq, method) */
+        struct bl_link uas;
+        char sent_by[64];
+        uint8_t sent_by_n;
+};
+
+struct text { /* a piece of text of its own, in pool memory */
+        char *p;
+        uint16_t n;
+};
+static inline struct bl_str text_str(const struct text *t)
+{
+        return bl_str_make(t->p, t->n);
+}
+bool text_set(struct bl_ua_stack *s, struct text *t, struct bl_str v); /* false without memory: then empty */
+void text_drop(struct bl_ua_stack *s, struct text *t);
+
+/* --- registration, one per reg-id --- */
+enum reg_state {
+        REG_IDLE,       /* not wanted, or given up */
+        REG_TRYING,     /* a REGISTER is under way */
+        REG_REGISTERED, /* a flow carries it */
+        REG_WAITING,    /* until `timer`: RFC 5626 section 4.5 */
+};
+struct reg {
+        struct bl_ua *ua;
+        uint8_t reg_id; /* 0: no outbound */
+        enum reg_state state;
+        bool fresh;    /* D7: a flow of its own, even when one matches */
+        bool stopping; /* expires 0 is under way */
+        uint8_t redirects, auth_tries, failures, unreachable;
+        struct text route;     /* URI in Route: empty at the start of discovery */
+        struct text home_edge; /* the Outbound-Proxy form it was given: where to come back to */
+        struct text call_id;
+        uint32_t cseq, granted_s, min_s;
+        bl_flow_id flow;
+        struct bl_send *send;
+        struct bl_timer timer; /* refresh, or retry */
+        struct bl_watch watch;
+        bool outbound; /* the registrar did RFC 5626 */
+        bl_flow_id keepalive_flow;
+        uint32_t keepalive_s;
+        char branch[24], tag[6];
+};
+
+struct bl_ua {
+        struct bl_ua_stack *stack;
+        struct bl_link link; /* stack->uas */
+        struct bl_hnode by_token;
+        struct text aor, user, domain, display, auth_user, password, instance, outbound_proxy, contact;
+        char token[UA_TOKEN];
+        struct bl_digest_session *digest; /* NULL until challenged */
+        struct reg *reg[UA_FLOWS];
+        struct text service_route;
+        struct text outbound_route; /* `<outbound_proxy>`: what requests go by before there is a Service-Route */
+        uint32_t expires_s;
+        uint8_t flows_wanted;
+        bool legacy, no_outbound, started, stopped;
+        void (*event)(void *ctx, const struct bl_ua_event *);
+        void *ctx;
+};
+
+void ua_event(struct bl_ua *ua, struct bl_ua_event *ev);
+/* Random characters of [a-z0-9]. */
+void ua_random(struct bl_ua_stack *s, char *p, size_t n);
+/* Our Contact URI; before the first registration made for this try. */
+struct bl_str ua_contact(struct bl_ua *ua, const struct bl_try *t);
+/* A flow that carries a registration of this UA; `not_this` is passed over. 0: none. */
+bl_flow_id ua_any_flow(const struct bl_ua *ua, bl_flow_id not_this);
+/* A Via value for a try: one sent-by for all flows (section 5), rport, and ;sticky unless legacy. */
+void ua_via(struct bl_ua_stack *s, bool legacy, const struct bl_try *t, struct bl_str branch, struct bl_sb *out);
+void ua_branch(struct bl_ua_stack *s, char out[24]);
+static inline struct bl_str ua_branch_str(const char *b)
+{
+        return bl_str_make(b, 24);
+}
+
+void reg_start(struct bl_ua *ua);
+void reg_stop(struct bl_ua *ua);
+void reg_free_all(struct bl_ua *ua);
+void reg_flow_lost(struct reg *r, bl_flow_id flow, int why);
+
+/* --- dialogs --- */
+enum dialog_state {
+        DIALOG_CALLING,   /* our INVITE: no response with a tag yet */
+        DIALOG_EARLY,     /* RFC 3261 section 12: a provisional response made it */
+        DIALOG_CONFIRMED, /* a 2xx did */
+        DIALOG_ENDED      /* BYE went or came; the handle lives until its last request is answered */
+};
+struct bl_dialog {
+        struct bl_ua *ua;
+        struct bl_hnode node;
+        enum dialog_state state;
+        bool uac, invite, surplus; /* surplus: a fork that nobody asked for: ACK, then BYE */
+        struct text call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes;
+        uint32_t local_seq, remote_seq;
+        bool has_remote_seq;
+        uint16_t requests;              /* handles that name it */
+        struct bl_ua_request *inviting; /* INVITE of ours under way, or of theirs not yet answered: glare */
+        struct unacked *unacked;
+        uint32_t ack_seq; /* CSeq of the INVITE whose 2xx we ACK */
+        struct text ack_body;
+        void *user;
+};
+struct bl_dialog *dialog_new(struct bl_ua *ua, bool uac);
+void dialog_free(struct bl_dialog *d); /* BL_UA_DIALOG_GONE first when the application knows it */
+void dialog_unref(struct bl_dialog *d);
+/* Section 12.1.2: from a response to our INVITE. */
+bool dialog_from_response(struct bl_dialog *d, const struct bl_msg *m);
+bool dialog_from_request(struct bl_dialog *d, const struct bl_msg *m); /* section 12.1.1 */
+void dialog_refresh_target(struct bl_dialog *d, const struct bl_msg *m);
+struct bl_dialog *dialog_find(struct bl_ua_stack *s, struct bl_str call_id, struct bl_str local_tag,
+                              struct bl_str remote_tag);
+int dialog_index(struct bl_dialog *d);
+void dialog_end(struct bl_dialog *d);
+
+/* --- requests --- */
+struct bl_ua_request {
+        struct bl_ua *ua;
+        struct bl_dialog *dialog;
+        enum bl_method method;
+        bool incoming, answered, cancelled;
+        bool internal; /* no events: BYE of a surplus fork */
+        bool initial;  /* forms its dialog */
+        struct text ruri, to, extra, body, body_type, auth, call_id, from_tag;
+        uint32_t cseq;
+        uint8_t auth_tries, tries;
+        struct bl_send *send;     /* ours */
+        struct bl_server *server; /* theirs */
+        struct bl_msg *msg;       /* theirs, kept */
+        bl_flow_id flow;
+        struct bl_addr source;
+        char branch[24];
+        char tag[UA_TOKEN]; /* our To tag in answers out of a dialog */
+        void *user;
+};
+int request_start(struct bl_ua_request *r);
+struct bl_ua_request *request_new(struct bl_ua *ua, enum bl_method method);
+void request_free(struct bl_ua_request *r);
+void request_ack(struct bl_dialog *d, bl_flow_id from, uint32_t cseq);
+
+/* --- incoming --- */
+void answer_request(struct bl_ua_stack *s, struct bl_flow *f, struct bl_msg *m);
+void answer_unacked_drop(struct bl_dialog *d);
+
+/* --- remembered finals --- */
+void memory_put(struct bl_ua_stack *s, const struct bl_msg *req, unsigned status, struct bl_str to_tag,
+                struct bl_str extra, const struct bl_ua_body *body);
+/* True: the request was answered before; it is answered alike. */
+bool memory_answer(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_msg *req);
+void memory_drop_all(struct bl_ua_stack *s);
