@@ -132,6 +132,8 @@ static void check_ruri(struct parse *ps)
                 malformed(ps, m->ruri.p, "Request-URI in angle brackets"); /* RFC 3261 7.1 */
         else if (bl_uri_parse(m->ruri, &uri) < 0)
                 malformed(ps, m->ruri.p, "Malformed Request-URI");
+        else if (uri.headers.n)
+                malformed(ps, uri.headers.p, "Headers in the Request-URI"); /* RFC 3261 19.1.2 */
         else if (uri.scheme == BL_SCHEME_OTHER)
                 fail(ps, BL_EPROTO, 416, m->ruri.p, "Unsupported URI Scheme"); /* RFC 3261 16.3 item 2 */
 }
