@@ -182,20 +182,26 @@ static void ev_drop(struct sim *s, const struct ev *e)
         }
 }
 
+bool sim_step(struct sim *s, bl_us end)
+{
+        if (s->n_heap == 0 || s->heap[0].at > end) {
+                s->now = end > s->now ? end : s->now;
+                return false;
+        }
+        struct ev e = ev_pop(s);
+        s->now = e.at;
+        ev_run(s, &e);
+        return true;
+}
+
 bool sim_run_until(struct sim *s, bool (*pred)(void *arg), void *arg, bl_us max_us)
 {
         bl_us end = s->now + max_us;
-        for (;;) {
+        do {
                 if (pred && pred(arg))
                         return true;
-                if (s->n_heap == 0 || s->heap[0].at > end) {
-                        s->now = end;
-                        return false;
-                }
-                struct ev e = ev_pop(s);
-                s->now = e.at;
-                ev_run(s, &e);
-        }
+        } while (sim_step(s, end));
+        return false;
 }
 
 void sim_run_for(struct sim *s, bl_us us)

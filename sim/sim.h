@@ -63,6 +63,8 @@ uint64_t sim_draw(struct sim *s, uint64_t below); /* a number 0 .. below-1 from 
  * passed or nothing is left to happen: false. */
 bool sim_run_until(struct sim *s, bool (*pred)(void *arg), void *arg, bl_us max_us);
 void sim_run_for(struct sim *s, bl_us us);
+/* The next event, if there is one not after `end`: true; else the time is `end`: false. */
+bool sim_step(struct sim *s, bl_us end);
 /* Calls fn(arg) at now + delay, outside any worker. */
 void sim_at(struct sim *s, bl_us delay, void (*fn)(struct sim *, void *arg), void *arg);
 

@@ -30,6 +30,7 @@ struct bl_sticky_conf {
         uint64_t hash_seed;
         size_t budget;     /* octets for all bindings; 0 = 64 MiB */
         bl_us dialog_idle; /* 0 = 12 h */
+        unsigned shards;   /* locks: 1 for a UA's small table, 0 = 64 */
 };
 struct bl_sticky *
 bl_sticky_new(const struct bl_sticky_conf *conf); /* NULL without memory; starts (nearly) at zero allocation */
@@ -57,8 +58,15 @@ struct bl_bind {
         uint64_t dialog;  /* DIALOG: hash of the Call-ID, so that the dialog's end finds all of them; else 0 */
         bool confirmed;   /* by a 2xx: counts for the order among equals */
 };
-/* Binds, or refreshes and confirms when (uri, flow) is bound already (kind and expiry are then replaced by the later).
- * 0; BL_ENOMEM: budget spent and nothing evictable; BL_EGONE: flow unknown. */
+/*
+ * Binds, or refreshes when (uri, flow) is bound already; `confirmed` confirms either way. A refresh takes over kind,
+ * expiry and dialog, but a DOMAIN over another kind only confirms: a 2xx towards a URI says nothing about how long a
+ * registration or a dialog lives. URI headers do not count. One URI is bound to at most 1,024 flows: then the one
+ * confirmed longest ago goes.
+ *
+ * 0; BL_ENOMEM: budget spent and nothing evictable (DIALOG bindings are, longest idle first); BL_EGONE: flow unknown or
+ * down; BL_EINVAL: neither sip nor sips, or a parameter given twice; BL_ELIMIT: over 700 octets or 16 parameters.
+ */
 int bl_sticky_bind(struct bl_sticky *t, const struct bl_bind *b, bl_us now);
 void bl_sticky_unbind(struct bl_sticky *t, const struct bl_uri *uri,
                       bl_flow_id flow); /* exact; flow 0 = from whichever */
@@ -77,24 +85,32 @@ struct bl_sticky_query {
         struct bl_uri uri;
         unsigned worker;  /* its flows first among candidates equal in rank and far end */
         uint64_t spread;  /* hash of the Call-ID: rendezvous among equals of URIs without user part */
-        uint8_t max_rank; /* 2: never by domain alone (towards a UA) */
+        uint8_t max_rank; /* 2: never by domain alone (towards a UA); 0 = 3 */
 };
 /*
- * The candidates in order of preference: rank, then among equals as section 3.1 says (with user part: most recently
- * confirmed, then newer; without: rendezvous on `spread`, hop/ re-orders by RFC 3263). Each flow once, at its best
- * rank. Touches the dialog binding's idle time.
+ * The candidates in order of preference: rank, then among equals as section 3.1 says.
+ *   With user part: the flow most recently confirmed for a URI that matches, then the newer flow.
+ *   Without, and in rank 3, where what matches is a domain: rendezvous of `spread` and the far end (its port only where
+ *   we opened the flow); hop/ re-orders by RFC 3263.
+ * Flows with one far end come together, those of `worker` first. Each flow once, at its best rank. Touches the exact
+ * binding's idle time. Weighs at most 256 flows per rank.
  */
 unsigned bl_sticky_find(struct bl_sticky *t, const struct bl_sticky_query *q, bl_us now,
                         struct bl_sticky_found ret[BL_STICKY_MAX]);
+/* The flows that have a DOMAIN or CERT binding of this host and whose far end is this address (the port counts where we
+ * opened the flow and `at` has one): what is left of rank 3 once RFC 3263 has said where the host is. */
+unsigned bl_sticky_find_at(struct bl_sticky *t, struct bl_str host, const struct bl_addr *at, unsigned worker,
+                           bl_us now, struct bl_sticky_found ret[BL_STICKY_MAX]);
 /* URIs bound to a flow, one at a time for views and "is P bound to this flow?": true when `uri` is bound (exactly, or
- * with rank 2 when `equivalent`) to `flow`. */
+ * with rank 2 when `equivalent`) to `flow`, as of the last bind or expire. */
 bool bl_sticky_is_bound(struct bl_sticky *t, const struct bl_uri *uri, bl_flow_id flow, bool equivalent);
 
-/* Removes what has expired, at most 256 entries looked at a call; returns when to call again. */
+/* Removes what has expired and what was bound to flows that are gone, at most 256 entries looked at a call; returns
+ * when to call again, never later than in a minute. (find does not wait for it: what has expired is in no answer.) */
 bl_us bl_sticky_expire(struct bl_sticky *t, bl_us now);
 
 struct bl_sticky_stats {
-        size_t bindings, flows, octets;
+        size_t bindings, flows, octets; /* bindings: those not yet reclaimed included */
         uint64_t evicted;
 };
 void bl_sticky_get_stats(struct bl_sticky *t, struct bl_sticky_stats *ret_stats);

@@ -53,6 +53,9 @@ struct bl_store_ops {
         /* BL_ENOENT: no such user. `exists` alone needs no credentials. */
         int (*subscriber)(struct bl_store *, struct env *, struct bl_str user, struct bl_str domain,
                           struct bl_store_op *);
+        /* bl_store_cancel of an op that is pending here: done will not run. NULL: this store answers everything at
+         * once. */
+        void (*cancel)(struct bl_store *, struct bl_store_op *);
         /* Removes what has expired, a bounded number at a time. */
         void (*expire)(struct bl_store *, int64_t wall);
         void (*free)(struct bl_store *);

@@ -1,0 +1,301 @@
+#include "sticky/canon.h"
+
+static const struct {
+        const char *name;
+        uint8_t n;
+} never_ignored[] = {{"user", 4}, {"ttl", 3}, {"method", 6}, {"maddr", 5}, {"transport", 9}}; /* RFC 3261 19.1.4 */
+
+static bool is_identity(const char *name, size_t n)
+{
+        for (size_t i = 0; i < BL_ARRAY_LEN(never_ignored); i++)
+                if (n == never_ignored[i].n && memcmp(name, never_ignored[i].name, n) == 0)
+                        return true;
+        return false;
+}
+
+static int hex_digit(char c)
+{
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        c = bl_lower(c);
+        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* RFC 3261 19.1.4: a character equals its escape, but for the reserved ones (and '%', which is never bare). */
+static bool equals_escape(int c)
+{
+        return c > 0x20 && c < 0x7f && !strchr(";/?:@&=+$,%", c);
+}
+
+/* Copies s, escapes in their one spelling; returns the new end, or NULL when it does not fit before `end`. */
+static char *put_text(char *at, const char *end, struct bl_str s, bool lower)
+{
+        if ((size_t)(end - at) < s.n)
+                return NULL;
+        for (size_t i = 0; i < s.n; i++) {
+                char c = s.p[i];
+
+                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 && hex_digit(s.p[i + 2]) >= 0) {
+                        int v = hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]);
+
+                        i += 2;
+                        if (!equals_escape(v)) {
+                                *at++ = '%';
+                                *at++ = bl_lower(s.p[i - 1]);
+                                *at++ = bl_lower(s.p[i]);
+                                continue;
+                        }
+                        c = (char)v;
+                }
+                *at++ = lower ? bl_lower(c) : c;
+        }
+        return at;
+}
+
+int canon_host(struct bl_str host, char *out, size_t cap)
+{
+        struct bl_addr a;
+
+        if (host.n && (host.p[0] == '[' || memchr(host.p, ':', host.n)) && bl_addr_parse(host, &a) == 0) {
+                struct bl_sb sb = {out, 0, cap, false};
+
+                bl_addr_put_ip(&sb, &a);
+                return sb.over ? BL_ELIMIT : (int)sb.n;
+        }
+        if (host.n && host.p[host.n - 1] == '.')
+                host.n--;
+        if (host.n > cap)
+                return BL_ELIMIT;
+        for (size_t i = 0; i < host.n; i++)
+                out[i] = bl_lower(host.p[i]);
+        return (int)host.n;
+}
+
+static char *put_port(char *at, const char *end, uint16_t port)
+{
+        char digits[5];
+        int n = 0;
+
+        if (end - at < 6)
+                return NULL;
+        *at++ = ':';
+        for (unsigned v = port; v; v /= 10)
+                digits[n++] = (char)('0' + v % 10);
+        while (n)
+                *at++ = digits[--n];
+        return at;
+}
+
+static char *put_identity(struct canon *c, const struct bl_uri *u, char *at, const char *end)
+{
+        int n;
+
+        if (u->has_user) {
+                at = put_text(at, end, u->user, false);
+                if (at && u->password.n && at < end) {
+                        *at++ = ':';
+                        at = put_text(at, end, u->password, false);
+                }
+                if (!at || at == end)
+                        return NULL;
+                *at++ = '@';
+        }
+        n = canon_host(u->host, at, (size_t)(end - at));
+        if (n < 0)
+                return NULL;
+        c->host_off = (uint16_t)(at - c->text);
+        c->host_n = (uint16_t)n;
+        at += n;
+        return u->port ? put_port(at, end, u->port) : at;
+}
+
+static int compare_names(struct bl_str a, struct bl_str b)
+{
+        size_t n = a.n < b.n ? a.n : b.n;
+        int d = n ? memcmp(a.p, b.p, n) : 0;
+
+        return d ? d : (a.n > b.n) - (a.n < b.n);
+}
+
+struct sorted { /* parameters in a scratch text, in order of their names */
+        char *text;
+        char *at;
+        const char *end;
+        struct canon_param par[CANON_PARAMS];
+        unsigned n;
+};
+
+static struct bl_str sorted_name(const struct sorted *s, const struct canon_param *p)
+{
+        return bl_str_make(s->text + p->off + 1, p->name_n);
+}
+
+/* Inserts one parameter by its name. */
+static int sorted_add(struct sorted *s, const struct bl_param *param)
+{
+        struct canon_param new = {.off = (uint16_t)(s->at - s->text)};
+        unsigned i = s->n;
+
+        if (s->n == CANON_PARAMS || s->at == s->end)
+                return BL_ELIMIT;
+        *s->at++ = ';';
+        char *name = s->at;
+        s->at = put_text(s->at, s->end, param->name, true);
+        if (!s->at)
+                return BL_ELIMIT;
+        new.name_n = (uint16_t)(s->at - name);
+        /* `lr`, `lr=on` and `lr=true` are one */
+        if (param->has_value && !(new.name_n == 2 && name[0] == 'l' && name[1] == 'r')) {
+                if (s->at == s->end)
+                        return BL_ELIMIT;
+                *s->at++ = '=';
+                s->at = put_text(s->at, s->end, param->value, true);
+                if (!s->at)
+                        return BL_ELIMIT;
+        }
+        new.n = (uint16_t)(s->at - s->text - new.off);
+        for (; i > 0; i--) {
+                int d = compare_names(sorted_name(s, &s->par[i - 1]), sorted_name(s, &new));
+
+                if (d == 0)
+                        return BL_EINVAL; /* RFC 3261 19.1.1: a name must not appear twice */
+                if (d < 0)
+                        break;
+        }
+        memmove(&s->par[i + 1], &s->par[i], (s->n - i) * sizeof(s->par[0]));
+        s->par[i] = new;
+        s->n++;
+        return 0;
+}
+
+static int sort_params(struct sorted *s, struct bl_str list)
+{
+        struct bl_param param;
+        int rc = 0;
+
+        while (rc == 0 && bl_params_next(&list, &param))
+                rc = sorted_add(s, &param);
+        return rc;
+}
+
+/* Writes the parameters of one sort: identity's, or the others. */
+static char *put_sorted(struct canon *c, const struct sorted *s, bool identity, char *at, const char *end)
+{
+        for (unsigned i = 0; i < s->n; i++) {
+                const struct canon_param *p = &s->par[i];
+
+                if (is_identity(s->text + p->off + 1, p->name_n) != identity)
+                        continue;
+                if (end - at < p->n)
+                        return NULL;
+                memcpy(at, s->text + p->off, p->n);
+                if (!identity) {
+                        c->par[c->n] = *p;
+                        c->par[c->n++].off = (uint16_t)(at - c->text);
+                }
+                at += p->n;
+        }
+        return at;
+}
+
+int canon_make(struct canon *c, const struct bl_uri *u, uint64_t seed)
+{
+        char scratch[CANON_MAX], *at;
+        const char *end = c->text + CANON_MAX;
+        struct sorted s = {.text = scratch, .at = scratch, .end = scratch + sizeof(scratch)};
+        int rc = 0;
+
+        if ((u->scheme != BL_SCHEME_SIP && u->scheme != BL_SCHEME_SIPS) || u->host.n == 0)
+                return BL_EINVAL;
+        c->n = 0;
+        c->has_user = u->has_user;
+        c->sips = u->scheme == BL_SCHEME_SIPS;
+        if (u->params.n)
+                rc = sort_params(&s, u->params);
+        if (rc < 0)
+                return rc;
+        at = put_identity(c, u, c->text, end);
+        at = at ? put_sorted(c, &s, true, at, end) : NULL;
+        if (!at)
+                return BL_ELIMIT;
+        c->id_n = (uint16_t)(at - c->text);
+        at = put_sorted(c, &s, false, at, end);
+        if (!at)
+                return BL_ELIMIT;
+        c->par_n = (uint16_t)(at - c->text - c->id_n);
+        c->id_hash = bl_hash(seed, canon_id(c));
+        return 0;
+}
+
+bool canon_next(struct bl_str *params, struct bl_str *ret_name, struct bl_str *ret_all)
+{
+        const char *p = params->p, *end = p + params->n, *eq = NULL, *q;
+
+        if (params->n == 0)
+                return false;
+        for (q = p + 1; q < end && *q != ';'; q++)
+                if (*q == '=' && !eq)
+                        eq = q;
+        *ret_name = bl_str_make(p + 1, (size_t)((eq ? eq : q) - p - 1));
+        *ret_all = bl_str_make(p, (size_t)(q - p));
+        *params = bl_str_make(q, (size_t)(end - q));
+        return true;
+}
+
+bool canon_agree(struct bl_str params, struct bl_str other)
+{
+        struct bl_str an, aa, bn, ba;
+        bool a = canon_next(&params, &an, &aa), b = canon_next(&other, &bn, &ba);
+
+        while (a && b) {
+                int d = compare_names(an, bn);
+
+                if (d == 0 && !bl_str_eq(aa, ba))
+                        return false;
+                if (d <= 0)
+                        a = canon_next(&params, &an, &aa);
+                if (d >= 0)
+                        b = canon_next(&other, &bn, &ba);
+        }
+        return true;
+}
+
+bool canon_same_names(struct bl_str params, struct bl_str other)
+{
+        struct bl_str an, aa, bn, ba;
+
+        for (;;) {
+                bool a = canon_next(&params, &an, &aa), b = canon_next(&other, &bn, &ba);
+
+                if (!a || !b)
+                        return a == b;
+                if (!bl_str_eq(an, bn))
+                        return false;
+        }
+}
+
+size_t canon_common(struct bl_str like, struct bl_str params, uint32_t *ret_mask, char *out)
+{
+        struct bl_str an, aa, bn, ba;
+        bool a = canon_next(&like, &an, &aa), b = canon_next(&params, &bn, &ba);
+        uint32_t bit = 1, mask = 0;
+        size_t n = 0;
+
+        while (a && b) {
+                int d = compare_names(an, bn);
+
+                if (d == 0) {
+                        mask |= bit;
+                        memcpy(out + n, ba.p, ba.n);
+                        n += ba.n;
+                }
+                if (d <= 0) {
+                        a = canon_next(&like, &an, &aa);
+                        bit <<= 1;
+                }
+                if (d >= 0)
+                        b = canon_next(&params, &bn, &ba);
+        }
+        *ret_mask = mask;
+        return n;
+}
