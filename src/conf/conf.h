@@ -75,6 +75,7 @@ struct bl_conf_option {
         const char *const *names;          /* ENUM, POINT: ends with NULL */
         const struct bl_conf_option *elem; /* LIST, MAP: what each value is (its at: offset inside the item) */
         size_t elem_size;                  /* LIST, MAP: of one item; 0 for a LIST = elem->size */
+        bool domain_keys;                  /* MAP: keys are domains, made lower case */
         const struct bl_conf_table *table; /* TABLE */
         const char *help;                  /* whole sentences, Markdown */
         const char *example;               /* for the manual; NULL: none */
