@@ -215,6 +215,20 @@ static void pool_starts_small(void **state)
         bl_pool_free(p);
 }
 
+static void pool_wastes_no_end_of_a_chunk(void **state)
+{
+        struct bl_pool *p = bl_pool_new(0);
+        (void)state;
+        assert_non_null(bl_pool_alloc(p, 2048)); /* leaves 2032 octets of the first chunk */
+        assert_non_null(bl_pool_alloc(p, 2048)); /* the second: 8176, less these */
+        for (unsigned i = 0; i < 4; i++)         /* three fit there, one into the end of the first */
+                assert_non_null(bl_pool_alloc(p, 1792));
+        assert_int_equal(bl_pool_heap_calls(p), 2);
+        assert_non_null(bl_pool_alloc(p, 1792));
+        assert_int_equal(bl_pool_heap_calls(p), 3);
+        bl_pool_free(p);
+}
+
 static void pool_without_memory(void **state)
 {
         static const size_t sizes[] = {1, 100, 5000, 100, 60000, 300000};
@@ -277,6 +291,7 @@ int main(void)
                 cmocka_unit_test(pool_in_steady_state),
                 cmocka_unit_test(pool_has_a_limit),
                 cmocka_unit_test(pool_starts_small),
+                cmocka_unit_test(pool_wastes_no_end_of_a_chunk),
                 cmocka_unit_test(pool_without_memory),
                 cmocka_unit_test(buf_is_counted),
         };
