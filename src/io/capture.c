@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "io/capture.h"
 
 #include <arpa/inet.h>
