@@ -1,0 +1,96 @@
+#include "home/conf.h"
+
+static const char *const POLICIES[] = {"redirect", "challenge-then-redirect", "accept", NULL};
+
+static const struct bl_conf_option domain = {"domain", BL_CONF_DOMAIN, BL_CONF_ELEM(struct bl_str)};
+static const struct bl_conf_option peer = {"uri", BL_CONF_STR, BL_CONF_AT(struct bl_home_option_peer, uri), .max = 255};
+
+#define AT(m) BL_CONF_AT(struct bl_home_options, m)
+static const struct bl_conf_option options[] = {
+        {"domain", BL_CONF_LIST, AT(domain), .required = true, .elem = &domain, .min = 1, .max = 1024,
+         .example = "example.com", .help = "The domains whose users register here."},
+        {"edge", BL_CONF_DOMAIN, AT(edge), .example = "edge.example.com",
+         .help = "The edge cluster that UAs are sent to, and whose requests are taken as checked. Not needed with "
+                 "`policy: accept`."},
+        {"more_edges", BL_CONF_LIST, AT(more_edges), .elem = &domain, .max = 64,
+         .help = "Further clusters that count as edges of these domains."},
+        {"via", BL_CONF_LIST, AT(via), .elem = &domain, .max = 64,
+         .help = "Domains of proxies that stand between edges and home. A registration through one must still have an "
+                 "edge in its Path."},
+        {"policy", BL_CONF_ENUM, AT(policy), .def = "redirect", .names = POLICIES,
+         .help = "What a REGISTER gets that did not come through an edge: `redirect` to the cluster; "
+                 "`challenge-then-redirect`: the same, to "
+                 "known users only; `accept`: registered directly, for set-ups without edges."},
+        {"key_file", BL_CONF_PATH, AT(key_file), .required = true, .example = "home.key",
+         .help = "The home's own keys, the same file on all its nodes (and not the edges'). `belay key` makes one."},
+        {"users_file", BL_CONF_PATH, AT(users_file), .example = "users",
+         .help = "Who may register: one user a line, credentials hashed. `belay user add` writes it."},
+        {"auth", BL_CONF_BOOL, AT(auth), .def = "yes",
+         .help = "`no`: nobody is asked for a password. For laboratories only."},
+        {"peers", BL_CONF_MAP, AT(peers), .elem = &peer, .elem_size = sizeof(struct bl_home_option_peer), .max = 4096,
+         .example = "{b.com: \"sip:b.com\"}",
+         .help = "Domains that may call our users without a password, by flows linked to them (`trust`), and where to "
+                 "send requests for them (empty: "
+                 "where DNS says)."},
+        {"min_expires", BL_CONF_MS, AT(min_expires_ms), .def = "60s", .min = 1000, .max = 86400000,
+         .help = "Shorter registrations are refused with 423."},
+        {"max_expires", BL_CONF_MS, AT(max_expires_ms), .def = "2h", .min = 1000, .max = 604800000,
+         .help = "Longer ones are cut to this."},
+        {"default_expires", BL_CONF_MS, AT(default_expires_ms), .def = "1h", .min = 1000, .max = 604800000,
+         .help = "For a REGISTER that names none."},
+        {"nonce_lifetime", BL_CONF_MS, AT(nonce_lifetime_ms), .def = "300s", .min = 10000, .max = 86400000,
+         .help = "How long a digest nonce is good; later it is answered with a new one and `stale`."},
+        {"max_contacts", BL_CONF_INT, AT(max_contacts), .def = "32", .min = 1, .max = 1000,
+         .help = "Bindings that one address of record may have."},
+};
+
+static void check(void *into, struct bl_conf_check *c)
+{
+        struct bl_home_options *o = into;
+        const struct bl_str *d = BL_CONF_ITEMS(o->domain, struct bl_str);
+        const struct bl_home_option_peer *p = BL_CONF_ITEMS(o->peers, struct bl_home_option_peer);
+        if (o->edge.n == 0 && o->policy != BL_HOME_ACCEPT)
+                bl_conf_complain(c, "edge",
+                                 "missing: name the edge cluster to redirect to (edge: edge.example.com), or set "
+                                 "policy: accept");
+        if (o->auth && o->users_file.n == 0)
+                bl_conf_complain(c, "users_file",
+                                 "missing: nobody could register; make one with `belay user add`, or set auth: no in a "
+                                 "laboratory");
+        if (o->min_expires_ms > o->max_expires_ms)
+                bl_conf_complain(c, "min_expires", "is longer than max_expires");
+        o->_domains = bl_arena_zalloc(bl_conf_check_arena(c), o->domain.n * sizeof *o->_domains);
+        for (size_t i = 0; o->_domains && i < o->domain.n; i++)
+                o->_domains[i] = (struct bl_home_domain){.name = d[i],
+                                                         .policy = (enum bl_home_policy)o->policy,
+                                                         .edge = o->edge,
+                                                         .edges = o->more_edges.at,
+                                                         .n_edges = (unsigned)o->more_edges.n,
+                                                         .via = o->via.at,
+                                                         .n_via = (unsigned)o->via.n,
+                                                         .no_auth = !o->auth};
+        o->_peers = bl_arena_zalloc(bl_conf_check_arena(c), (o->peers.n + 1) * sizeof *o->_peers);
+        for (size_t i = 0; o->_peers && i < o->peers.n; i++) {
+                struct bl_uri u;
+                if (p[i].uri.n && (bl_uri_parse(p[i].uri, &u) < 0 || u.scheme > BL_SCHEME_SIPS))
+                        bl_conf_complain(c, "peers", "\"%.*s\" is not a SIP URI: write \"sip:HOST\"",
+                                         BL_STR_ARG(p[i].uri));
+                o->_peers[i] = (struct bl_home_peer){.domain = p[i].domain, .next = p[i].uri};
+        }
+}
+
+const struct bl_conf_table bl_home_conf_table = BL_CONF_TABLE_OF(
+        struct bl_home_options, options, .name = "home", .check = check,
+        .help = "A home proxy and registrar. All nodes of a home have the same options but for `node` and `listen`.");
+
+void bl_home_options_apply(const struct bl_home_options *o, struct bl_home_conf *c)
+{
+        c->domains = o->_domains;
+        c->n_domains = (unsigned)o->domain.n;
+        c->peers = o->_peers;
+        c->n_peers = (unsigned)o->peers.n;
+        c->min_expires_s = o->min_expires_ms / 1000;
+        c->max_expires_s = o->max_expires_ms / 1000;
+        c->default_expires_s = o->default_expires_ms / 1000;
+        c->nonce_lifetime_s = o->nonce_lifetime_ms / 1000;
+}
