@@ -28,7 +28,7 @@ unsigned px_best_order(unsigned status)
         return (class == 6 ? 0 : class) * 10 + within;
 }
 
-unsigned px_best_upstream(const struct bl_px *px, unsigned status, bool local)
+unsigned px_best_upstream(const struct bl_px *px, const struct px_branch *b, unsigned status, bool local)
 {
         enum bl_method method = px->msg->method;
         switch (status) {
@@ -43,8 +43,9 @@ unsigned px_best_upstream(const struct bl_px *px, unsigned status, bool local)
                 return px->ours_upstream ? 430 : 480; /* protocol.md section 3.4 */
         case 503:
                 /* Step 6: it would take this whole node out of the far end's list for one target's trouble. A belay
-                 * neighbour asks elsewhere for this request only. */
-                if (!px->ours_upstream || (px->p->conf->record_503_as_500 && !local))
+                 * neighbour asks elsewhere for this request only; but a UA's own 503 is nobody else's (protocol.md
+                 * section 5). */
+                if (!px->ours_upstream || (!local && (px->p->conf->record_503_as_500 || b->t.send_flags & BL_SEND_UA)))
                         return 500;
                 return 503;
         default:

@@ -35,20 +35,8 @@ bool proxy_is_us(const struct bl_proxy *p, struct bl_str host, bool *ret_listene
         return c->sent_by_host.n && bl_host_eq(c->sent_by_host, host);
 }
 
-/* --- 16.3: each check answers by itself and says whether to go on --- */
-
-static bool scheme_ok(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m)
-{
-        struct bl_str scheme, rest;
-        bool known = bl_str_cut(m->ruri, ':', &scheme, &rest) &&
-                     (bl_str_ieq(scheme, BL_STR("sip")) || bl_str_ieq(scheme, BL_STR("sips")) ||
-                      bl_str_ieq(scheme, BL_STR("tel")));
-        /* 16.3 step 2. With a Route left we need not understand the Request-URI to carry the request along. */
-        if (known || bl_msg_has(m, BL_H_ROUTE))
-                return true;
-        proxy_refuse(p, f, m, 416, "unknown_scheme", none(), none());
-        return false;
-}
+/* --- 16.3: each check answers by itself and says whether to go on. Syntax and scheme (steps 1 and 2) were seen to by
+ * sip/ and txn/ --- */
 
 static bool hops_left(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m)
 {
@@ -240,7 +228,6 @@ void proxy_on_request(void *ctx, struct bl_flow *f, struct bl_msg *m)
                 if (bl_str_eq(m->to_tag, proxy_tag(p, m, tag)))
                         return; /* it acknowledges what we answered without a transaction */
         }
-        if (scheme_ok(p, f, m) && hops_left(p, f, m) && no_loop(p, f, m) && breadth_ok(p, f, m) &&
-            requirements_met(p, f, m))
+        if (hops_left(p, f, m) && no_loop(p, f, m) && breadth_ok(p, f, m) && requirements_met(p, f, m))
                 to_role(p, f, m);
 }

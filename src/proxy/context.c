@@ -16,7 +16,9 @@ struct bl_px *px_new(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg 
         px->source = f->remote;
         px->arrived_at = p->env->now;
         px->is_ack = is_ack;
-        px->ours_upstream = bl_via_param(&m->via, BL_STR("sticky"), NULL) || bl_flow_is_linked(f);
+        bool linked = bl_flow_is_linked(f);
+        px->ours_upstream = linked || bl_via_param(&m->via, BL_STR("sticky"), NULL);
+        px->via_linked = linked && bl_flow_linked(f, m->via.host);
         px->state = PX_DECIDING;
         bl_list_push_back(&p->all, &px->link);
         p->contexts++;
@@ -278,10 +280,12 @@ void bl_px_reply(struct bl_px *px, const struct bl_response *r, bool stateless)
                 struct bl_response with_tag = *r;
                 if (!r->to_tag.n)
                         with_tag.to_tag = proxy_tag(p, px->msg, tag);
-                if (!px->server)
+                if (!px->server) {
                         proxy_reply(p, bl_px_flow(px), px->msg, &with_tag);
-                else if (bl_server_reply(px->server, px->msg, &with_tag) == 0)
+                } else {
+                        px_reply_upstream(px, &with_tag);
                         bl_count(p->answered);
+                }
         }
         px->state = PX_OVER;
         px_leave(px);

@@ -36,8 +36,8 @@ enum px_state {
 };
 enum px_branch_state {
         BR_WAITING,    /* its turn has not come */
-        BR_CALLING,    /* handed to hop/, nothing but 100 came back */
-        BR_PROCEEDING, /* a 101-199 came: Timer C counts from the last one (section 16.8) */
+        BR_CALLING,    /* handed to hop/, nothing came back */
+        BR_PROCEEDING, /* a provisional came: now there is somebody to CANCEL */
         BR_ACCEPTED,   /* a 2xx to INVITE came; copies and further ones are passed on (RFC 6026) */
         BR_DONE        /* its final is known */
 };
@@ -94,6 +94,7 @@ struct bl_px {
         uint8_t depth;               /* px_enter without px_leave */
         bool is_ack, cancelled;
         bool ours_upstream;            /* the neighbour it came from is belay: it may see 430 and 503 */
+        bool via_linked;               /* its flow was known to be the domain that its Via names */
         bool trying;                   /* 100 was sent or is to come */
         bool starting;                 /* branches are being started: a failure at once is looked at afterwards */
         bool no_more;                  /* after a 6xx: no further targets */
@@ -127,8 +128,8 @@ struct bl_proxy {
         uint64_t loop_seed;
         uint32_t breadth;
         bool closing;
-        char refused_name[64], forwarded_name[64], answered_name[64];
-        struct bl_counter *forwarded, *answered;
+        char refused_name[64], forwarded_name[64], answered_name[64], moved_name[64];
+        struct bl_counter *forwarded, *answered, *moved;
         struct proxy_refusal refusals[REFUSE_REASONS];
 };
 
@@ -188,10 +189,16 @@ void px_branch_final(struct px_branch *b, unsigned status, const struct bl_msg *
 void px_cancel_branches(struct bl_px *px);
 void px_answer_local(struct bl_px *px, unsigned status, const char *reason, struct bl_str phrase, struct bl_str extra);
 
+/* upstream.c */
+/* By the server transaction; when its flow has gone, by another of the same domain. */
+void px_send_upstream(struct bl_px *px, unsigned status, struct bl_buf *b);
+void px_reply_upstream(struct bl_px *px, const struct bl_response *r); /* one made here */
+
 /* best.c */
 void px_best_offer(struct bl_px *px, unsigned status, const struct bl_msg *m, bl_flow_id from, struct px_branch *b,
                    const char *reason, bool last);
 void px_best_drop(struct bl_px *px);
 void px_best_answer(struct bl_px *px);
-unsigned px_best_order(unsigned status);                                        /* the lower, the better */
-unsigned px_best_upstream(const struct bl_px *px, unsigned status, bool local); /* what a status becomes upstream */
+unsigned px_best_order(unsigned status); /* the lower, the better */
+/* What a target's final becomes upstream; `local`: made here. */
+unsigned px_best_upstream(const struct bl_px *px, const struct px_branch *b, unsigned status, bool local);

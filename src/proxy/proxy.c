@@ -111,10 +111,9 @@ static void on_flow_up(void *ctx, struct bl_flow *f)
 static void on_flow_down(void *ctx, struct bl_flow *f, int why)
 {
         struct bl_proxy *p = ctx;
-        if (p->closing)
-                return;
-        bl_hops_flow_down(p->hops, f, why);
-        if (p->role->flow_down)
+        if (!p->closing)
+                bl_hops_flow_down(p->hops, f, why);
+        if (p->role->flow_down) /* also at the end: the role lets go what it hung on the flow */
                 p->role->flow_down(p->role_ctx, f, why);
 }
 
@@ -161,6 +160,8 @@ static void init_names(struct bl_proxy *p)
         put_name(p->refused_name, sizeof(p->refused_name), role, "_refused_total");
         put_name(p->forwarded_name, sizeof(p->forwarded_name), role, "_forwarded_total");
         put_name(p->answered_name, sizeof(p->answered_name), role, "_answered_total");
+        put_name(p->moved_name, sizeof(p->moved_name), role, "_responses_moved_total");
+        p->moved = bl_stats_counter(p->env->stats, p->moved_name, NULL, NULL);
         p->forwarded = bl_stats_counter(p->env->stats, p->forwarded_name, NULL, NULL);
         p->answered = bl_stats_counter(p->env->stats, p->answered_name, NULL, NULL);
 }
@@ -207,6 +208,7 @@ void bl_proxy_free(struct bl_proxy *p)
         }
         if (p->hops)
                 bl_hops_free(p->hops);
+        p->hops = NULL;
         if (p->txns)
                 bl_txns_free(p->txns);
         bl_arena_free(p->arena);

@@ -69,7 +69,7 @@ static void pass_upstream(struct px_branch *b, bl_flow_id from, const struct bl_
         bl_edits_init(&e, m, proxy_arena(p));
         bl_edit_remove_value(&e, BL_H_VIA, 0); /* step 3 */
         edit_challenges(b, &e);
-        unsigned status = px_best_upstream(px, m->status, false);
+        unsigned status = px_best_upstream(px, b, m->status, false);
         if (status != m->status)
                 bl_edit_status(&e, status, bl_status_phrase(status));
         if (p->role->response)
@@ -78,7 +78,7 @@ static void pass_upstream(struct px_branch *b, bl_flow_id from, const struct bl_
         int rc = bl_write(p->env->pool, m, &e, &buf);
         proxy_arena_done(p);
         if (rc == 0 && px->server)
-                bl_server_respond(px->server, written_status(buf), buf);
+                px_send_upstream(px, written_status(buf), buf);
         if (rc == 0)
                 bl_buf_unref(p->env->pool, buf);
         else if (m->status >= 300) /* too long now, or no memory: the far end must still hear something */
@@ -95,8 +95,8 @@ void px_answer_local(struct bl_px *px, unsigned status, const char *reason, stru
         struct bl_response r = {
                 .status = status, .reason = phrase, .extra = extra, .to_tag = proxy_tag(p, px->msg, tag)};
         if (px->server) {
-                if (bl_server_reply(px->server, px->msg, &r) == 0)
-                        bl_count(p->answered);
+                px_reply_upstream(px, &r);
+                bl_count(p->answered);
         } else if (!decided) {
                 proxy_reply(p, bl_flow_get(p->flows, px->flow), px->msg, &r);
         }
@@ -122,7 +122,8 @@ void px_best_answer(struct bl_px *px)
         else if (best->msg)
                 answer_with(best->branch, best->from, best->msg);
         else
-                px_answer_local(px, px_best_upstream(px, best->status, true), best->reason, none(), none());
+                px_answer_local(px, px_best_upstream(px, best->branch, best->status, true), best->reason, none(),
+                                none());
         px->state = PX_ANSWERED;
         px_best_drop(px);
         px_settle(px);
@@ -227,13 +228,12 @@ void px_branch_timer(struct bl_timer *t)
 static void on_provisional(struct px_branch *b, bl_flow_id from, const struct bl_msg *m)
 {
         struct bl_px *px = b->px;
+        if (b->state == BR_CALLING)
+                b->state = BR_PROCEEDING;
         if (m->status == 100 || px->msg->method != BL_M_INVITE)
                 return; /* 16.7 step 5; RFC 4320 section 4.1: no other provisional to a non-INVITE */
-        if (b->state == BR_CALLING || b->state == BR_PROCEEDING) {
-                b->state = BR_PROCEEDING;
-                if (!b->cancelled)
-                        env_arm_in(px->p->env, &b->timer, px->p->timer_c); /* step 2 */
-        }
+        if (b->state == BR_PROCEEDING && !b->cancelled)
+                env_arm_in(px->p->env, &b->timer, px->p->timer_c); /* step 2 */
         if (px->state == PX_FORWARDING)
                 pass_upstream(b, from, m);
 }
@@ -302,8 +302,9 @@ static void on_failed(void *ctx, struct bl_send *s, unsigned status, const char 
         struct bl_px *px = b->px;
         (void)s;
         px_enter(px);
+        /* What we CANCELled by ourselves and heard no more of is a timeout (16.8), not what the far end asked for. */
         if (b->state == BR_CALLING || b->state == BR_PROCEEDING)
-                px_branch_final(b, status, NULL, 0, reason);
+                px_branch_final(b, b->cancelled && !px->cancelled ? 408 : status, NULL, 0, reason);
         px_leave(px);
 }
 
