@@ -2,6 +2,7 @@
 #pragma once
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "txn/txn.h"
 #include "unit/fake_env.h"
@@ -239,3 +240,19 @@ static inline const char *kit_resp(unsigned status, const char *method, const ch
                 if (_s)                                                                                                \
                         fail_msg("sent \"%.60s\", want nothing", _s->text);                                            \
         } while (0)
+
+/* Everything sent on the flow that was not taken yet went at these ms after `since`. */
+static inline void kit_times(struct kit *k, bl_flow_id flow, bl_us since, const unsigned *want, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                const struct fake_sent *s = fake_take(k->f, flow);
+                if (!s)
+                        fail_msg("%u were sent, want %u", i, n);
+                else
+                        assert_int_equal((s->at - since) / 1000, want[i]);
+        }
+        assert_nothing_sent(k, flow);
+}
+#define TIMES(k, flow, since, ...)                                                                                     \
+        kit_times((k), (flow), (since), (const unsigned[]){__VA_ARGS__},                                               \
+                  sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
