@@ -23,10 +23,10 @@ set(CMAKE_C_FLAGS_SANITIZE "-O1 -g -fno-omit-frame-pointer")
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(
         -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
-        -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-format-nonliteral -Wimplicit-fallthrough -Wdate-time
+        -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-format-nonliteral -Wdate-time
         -fno-common -fstack-protector-strong)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-        add_compile_options(-Wduplicated-cond -Wlogical-op)
+        add_compile_options(-Wimplicit-fallthrough -Wduplicated-cond -Wlogical-op) # the first takes comments here
 endif()
 if(NOT BELAY_SANITIZE STREQUAL "")
         add_compile_options(-fsanitize=${BELAY_SANITIZE} -fno-sanitize-recover=all)
