@@ -1,0 +1,37 @@
+/* belay VERB …: the command for people. Each verb is a file of its own; this one only finds it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/parse.h"
+
+static const struct {
+        const char *name, *summary;
+        int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
+} verbs[] = {
+        {"parse", "show what a SIP message says, or why it is refused", bl_parse_run},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static int usage(FILE *to)
+{
+        fprintf(to, "usage: belay VERB [arguments]\n\n");
+        for (size_t i = 0; i < VERBS; i++)
+                fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+        fprintf(to, "\n`belay VERB --help` explains one.\n");
+        return to == stdout ? BL_EXIT_DONE : BL_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+        if (argc < 2)
+                return usage(stderr);
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+                return usage(stdout);
+        for (size_t i = 0; i < VERBS; i++)
+                if (strcmp(argv[1], verbs[i].name) == 0)
+                        return verbs[i].run(argc - 1, argv + 1);
+        fprintf(stderr, "belay: there is no verb \"%s\"\n", argv[1]);
+        return usage(stderr);
+}
