@@ -75,20 +75,30 @@ static void class_join(struct class *c, struct binding *b)
                 bl_list_push_back(&c->all, &b->ext->all);
 }
 
+static void demote(struct bl_sticky *t, struct uri_shard *s, struct group *g);
+
+/* Without memory. A group that was made for this URI is undone: two is the least that one holds. */
+static int add_failed(struct bl_sticky *t, struct uri_shard *s, struct group *g)
+{
+        if (g->uris == 1)
+                demote(t, s, g);
+        return BL_ENOMEM;
+}
+
 int stk_group_add(struct bl_sticky *t, struct uri_shard *s, struct group *g, struct binding *b, struct binding *leader)
 {
         struct class *c;
 
         b->ext = stk_block_get(t, &s->blocks, sizeof(*b->ext));
         if (!b->ext)
-                return BL_ENOMEM;
+                return add_failed(t, s, g);
         c = leader ? leader->ext->class : class_get(t, s, g, stk_params(b));
         if (!c || (!leader && bl_htab_insert(&s->exact, &b->id.node, exact_hash(g, stk_params(b))) < 0)) {
                 if (c && c->count == 0)
                         class_free(t, s, c);
                 stk_block_put(t, &s->blocks, b->ext, sizeof(*b->ext));
                 b->ext = NULL;
-                return BL_ENOMEM;
+                return add_failed(t, s, g);
         }
         if (!leader)
                 g->uris++;
