@@ -44,7 +44,8 @@ struct bl_token_cluster {             /* what P is relative to */
         const struct bl_token_keys *keys;
         bool sealed; /* how to write; reading takes both */
 };
-/* Appends `sip:USER@cluster` (no parameters: callers add ;lr;ob and such). BL_ELIMIT when too long. */
+/* Appends `sip:USER@cluster` (no parameters: callers add ;lr;ob and such). BL_ELIMIT when too long; BL_EINVAL: no user,
+ * an instance or node name that is not of letters, digits, `-`, `_` (nodes: `.`), or neither nodes nor star. */
 int bl_token_put(const struct bl_token_cluster *c, const struct bl_token *t, struct bl_sb *out);
 /*
  * Opens the user part of a URI whose host is the cluster's. `scratch` (BL_TOKEN_MAX octets) holds unescaped or unsealed
@@ -55,6 +56,9 @@ int bl_token_open(const struct bl_token_cluster *c, struct bl_str user_part, cha
 /* Digest of an instance (`+sip.instance` as written without quotes) or, without one, of the Contact URI; appended,
  * BL_TOKEN_INSTANCE characters at most. */
 void bl_token_instance(const struct bl_token_cluster *c, struct bl_str instance, struct bl_sb *out);
+/* Whether `digest`, out of a verified P, is that instance's: by any key, since P may be older than the first one.
+ * Constant time. */
+bool bl_token_instance_ok(const struct bl_token_cluster *c, struct bl_str instance, struct bl_str digest);
 /* DIALOG: keyed digest of `what` (an edge: P's user part; a home: its domain, lower case) and the Call-ID; appended.
  * Signed with the first key. */
 void bl_token_dialog(const struct bl_token_keys *k, struct bl_str what, struct bl_str call_id, struct bl_sb *out);

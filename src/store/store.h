@@ -29,22 +29,27 @@ struct bl_location { /* the answer to lookup and update: live bindings, newest f
         const struct bl_contact *c;
         unsigned n;
 };
-enum bl_store_update {                         /* bits of struct bl_store_op.flags */
-                       BL_STORE_REMOVE_ALL = 1 /* Contact: * with Expires 0 */
+enum bl_store_update { /* bits of struct bl_store_op.flags */
+                       BL_STORE_REMOVE_ALL =
+                               1 /* Contact: * with Expires 0: n is 0; c, unless NULL, still tells Call-ID and CSeq */
+};
+struct bl_store_result { /* what a store keeps an answer in, as op->_state, when it is not op->_arena */
+        void (*release)(struct bl_store_result *);
 };
 struct bl_store_op { /* embedded in its owner; results live until the owner calls bl_store_end */
         void (*done)(struct bl_store_op *, int rc);
         struct bl_location location;       /* lookup, update */
         struct bl_credentials credentials; /* subscriber */
         struct bl_str group;               /* subscriber: for policies; empty: none */
-        struct bl_arena *_arena;
-        void *_state;
+        struct bl_arena *_arena;           /* freed by bl_store_end */
+        void *_state;                      /* pending: the store's; answered: NULL or a struct bl_store_result */
 };
 struct bl_store_ops {
         /* BL_ENOENT never: no bindings is n = 0. */
         int (*lookup)(struct bl_store *, struct env *, struct bl_str aor, struct bl_store_op *);
-        /* Atomically all contacts of one REGISTER; one with expires_at <= wall is removed. BL_EPROTO: out of order (RFC
-         * 3261 10.3 step 7: same Call-ID, CSeq not higher), nothing changed; BL_ELIMIT: more than the AOR may have. */
+        /* Atomically all contacts of one REGISTER; one with expires_at <= updated_at is removed. BL_EPROTO: out of
+         * order (RFC 3261 10.3 step 7: same Call-ID, CSeq not higher), nothing changed; BL_ELIMIT: more than the AOR
+         * may have. */
         int (*update)(struct bl_store *, struct env *, struct bl_str aor, const struct bl_contact *c, unsigned n,
                       unsigned flags, struct bl_store_op *);
         /* Drops one binding whose flow failed (430 by all candidates), if it still is the one with this `order`. */
