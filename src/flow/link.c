@@ -93,11 +93,11 @@ static void learn_certificate(struct bl_flow *f, const struct bl_peer *peer)
         bool by_uri = false;
         for (unsigned i = 0; i < peer->n_uri; i++) {
                 struct bl_uri u;
-                if (bl_uri_parse(peer->uri_san[i], &u) < 0 || u.scheme != BL_SCHEME_SIP || u.has_user)
-                        continue;
-                by_uri = true;
-                if (bl_str_find(u.host, '*') < 0)
-                        learn(f, u.host, BL_LINK_CERT);
+                struct bl_str san = peer->uri_san[i];
+                if (bl_uri_parse(san, &u) < 0) /* one that means to be ours ("sip:*.example.com") proves nothing */
+                        by_uri |= san.n > 4 && bl_str_ieq(bl_str_make(san.p, 4), BL_STR("sip:"));
+                else if (u.scheme == BL_SCHEME_SIP && !u.has_user)
+                        by_uri = true, learn(f, u.host, BL_LINK_CERT);
         }
         for (unsigned i = 0; !by_uri && i < peer->n_dns; i++) {
                 if (bl_str_find(peer->dns_san[i], '*') < 0)
