@@ -4,12 +4,14 @@
 
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/ua.h"
 
 static const struct {
         const char *name, *summary;
         int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
 } verbs[] = {
         {"parse", "show what a SIP message says, or why it is refused", bl_parse_run},
+        {"ua", "a phone for scripts: register, call, answer, message", bl_ua_run},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

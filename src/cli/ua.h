@@ -1,0 +1,4 @@
+/* belay ua: the phone for scripts. */
+#pragma once
+
+int bl_ua_run(int argc, char **argv); /* argv[0]: "ua". Returns enum bl_exit */
