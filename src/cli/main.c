@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/demo.h"
 #include "cli/parse.h"
 #include "cli/ua.h"
 
@@ -10,6 +11,7 @@ static const struct {
         const char *name, *summary;
         int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
 } verbs[] = {
+        {"demo", "the main job before your eyes: calls that outlive their edges", bl_demo_run},
         {"parse", "show what a SIP message says, or why it is refused", bl_parse_run},
         {"ua", "a phone for scripts: register, call, answer, message", bl_ua_run},
 };

@@ -1,0 +1,136 @@
+/* Shared by the files of the demo: the cluster it runs, the requests it counts, what the observer saw. */
+#pragma once
+#include <jansson.h>
+
+#include "base/hash.h"
+#include "io/capture.h"
+#include "io/child.h"
+#include "sip/frame.h"
+#include "sip/msg.h"
+
+enum {
+        DEMO_EDGES = 8,
+        DEMO_CALLS = 1000,
+        DEMO_PORT = 5060,
+        DEMO_LADDER = 20000, /* messages kept for the page */
+};
+
+/* --- who takes part: a column of the ladder each --- */
+enum who { ALICE, BOB, HOME, EDGE1 }; /* EDGE1 + n: the n-th edge */
+struct node {
+        struct demo *demo;
+        char name[16];
+        struct bl_addr addr;
+        struct bl_child *child;
+        bool is_ua, wanted, listening;
+        char dir_file[256]; /* its configuration */
+        char log_file[256];
+        bl_flow_id probe; /* the connection that finds out whether it listens */
+        struct bl_timer again;
+        unsigned flows;   /* a phone's: registered now */
+        char primary[16]; /* a phone's: first edge in its P */
+};
+
+/* --- one request inside a call, accounted for --- */
+struct request {
+        struct bl_hnode node; /* by Call-ID, CSeq, method, sender */
+        struct request *next;
+        char call_id[80];
+        uint32_t cseq;
+        enum bl_method method;
+        uint8_t from;   /* ALICE or BOB */
+        unsigned fault; /* after which fault it was sent; 0: before any */
+        bl_us sent_at, delivered_at;
+        bool asked, logged, seen_sent, seen_delivered, answered, retried;
+        unsigned status, hops; /* hops: sightings on the wire */
+        struct {
+                uint8_t from, to;
+        } path[16];
+};
+struct fault {
+        char what[64];
+        bl_us at;
+        unsigned count; /* requests sent after it */
+};
+struct call {
+        unsigned number[2]; /* as ALICE's and BOB's phone name it */
+        char call_id[80];
+        uint8_t caller;
+        bool up[2], over, failed;
+        bool busy; /* a request of ours is under way */
+        unsigned turn;
+};
+
+/* --- one message on the wire --- */
+struct sighting {
+        bl_us at;
+        uint8_t from, to;
+        char label[64];
+        unsigned call; /* 1..; 0: none */
+        bool fault;    /* not a message: label says what was done */
+};
+
+struct demo {
+        struct bl_world *world;
+        struct env *env;
+        struct node node[EDGE1 + DEMO_EDGES];
+        unsigned edges, calls, workers, n_node;
+        uint64_t seed;
+        enum bl_tp tp;
+        const char *page;
+        bool keep, all, quiet;
+        char dir[200], bin[300];
+        uint8_t net; /* 127.0.net.x */
+        /* story */
+        unsigned step, faults;
+        struct fault fault[64];
+        struct call call[DEMO_CALLS];
+        unsigned n_call, placed;
+        struct bl_timer tick;
+        bl_us step_deadline, started_at;
+        unsigned victim;
+        bool failed, finished;
+        char why[300];
+        /* accounting */
+        struct bl_htab requests;
+        struct request *first, *last;
+        /* observer */
+        struct bl_capture *capture;
+        struct bl_htab streams;
+        struct bl_arena *arena;
+        struct sighting *seen;
+        unsigned n_seen;
+        uint64_t messages, redirects;
+};
+
+/* demo_cluster.c */
+bool demo_prepare(struct demo *d);              /* addresses, files */
+bool demo_start(struct demo *d, unsigned node); /* 0; false and d->why */
+void demo_kill(struct demo *d, unsigned node);
+void demo_command(struct demo *d, unsigned phone, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void demo_cleanup(struct demo *d);
+int demo_node_by_addr(const struct demo *d, const struct bl_addr *a); /* -1: nobody */
+int demo_node_by_name(const struct demo *d, struct bl_str name);
+const struct env_events *demo_env_events(void);
+
+/* demo_count.c */
+struct request *demo_request(struct demo *d, struct bl_str call_id, uint32_t cseq, enum bl_method m, unsigned from,
+                             bool make);
+void demo_table(struct demo *d);
+bool demo_complete(const struct demo *d); /* every request asked for was answered */
+unsigned demo_lost(const struct demo *d);
+
+/* demo_see.c */
+bool demo_observe(struct demo *d);
+void demo_see_fault(struct demo *d, const char *what);
+void demo_see_end(struct demo *d);
+
+/* demo_page.c */
+bool demo_write_page(const struct demo *d);
+
+/* demo_story.c */
+void demo_story_start(struct demo *d);
+void demo_phone_line(void *arg, struct bl_child *c, struct bl_str line);
+void demo_node_exited(void *arg, struct bl_child *c, int status, int signum);
+void demo_fail(struct demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct call *demo_call_by_id(struct demo *d, struct bl_str call_id);

@@ -1,0 +1,114 @@
+/* The ladder as a page: one SVG, columns for who took part, arrows for messages, bars for what was done to them. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "cli/demo_internal.h"
+
+enum { COLUMN = 130, LEFT = 90, ROW = 16, TOP = 60, PAGE_ROWS = 3000 };
+
+/* The columns from left to right: alice, edges, home, bob. */
+static unsigned column(const struct demo *d, unsigned node)
+{
+        if (node == ALICE)
+                return 0;
+        if (node >= EDGE1)
+                return node - EDGE1 + 1;
+        return node == HOME ? d->edges + 1 : d->edges + 2;
+}
+
+static unsigned x_of(const struct demo *d, unsigned node)
+{
+        return LEFT + column(d, node) * COLUMN;
+}
+
+static const char *colour(const char *label)
+{
+        if (label[0] == '2')
+                return "#1a7f37";
+        if (label[0] >= '3' && label[0] <= '6')
+                return "#b35900";
+        if (label[0] == '1')
+                return "#777";
+        return strncmp(label, "BYE", 3) == 0 ? "#8250df" : "#0550ae";
+}
+
+static bool shown(const struct demo *d, const struct sighting *s)
+{
+        return s->fault || d->all || s->call <= 2;
+}
+
+static void escaped(FILE *f, const char *s)
+{
+        for (; *s; s++) {
+                if (*s == '<')
+                        fputs("&lt;", f);
+                else if (*s == '&')
+                        fputs("&amp;", f);
+                else
+                        fputc(*s, f);
+        }
+}
+
+static void row(FILE *f, const struct demo *d, const struct sighting *s, unsigned y, unsigned width)
+{
+        double t = (double)(s->at - d->started_at) / 1e6;
+        fprintf(f, "<text x='8' y='%u' class='t'>%.3f</text>", y + 4, t);
+        if (s->fault) {
+                fprintf(f, "<rect x='%d' y='%u' width='%u' height='14' class='f'/><text x='%u' y='%u' class='ft'>",
+                        LEFT - 30, y - 8, width - LEFT, width / 2, y + 3);
+                escaped(f, s->label);
+                fputs("</text>\n", f);
+                return;
+        }
+        unsigned a = x_of(d, s->from), b = x_of(d, s->to);
+        const char *c = colour(s->label);
+        int head = b > a ? -6 : 6;
+        fprintf(f,
+                "<line x1='%u' y1='%u' x2='%u' y2='%u' stroke='%s'/><path d='M%u %u l%d -3 l0 6 z' fill='%s'/><text "
+                "x='%u' y='%u' fill='%s' class='m'>",
+                a, y, b, y, c, b, y, head, c, (a + b) / 2, y - 2, c);
+        escaped(f, s->label);
+        if (s->call)
+                fprintf(f, " · %u", s->call);
+        fputs("</text>\n", f);
+}
+
+bool demo_write_page(const struct demo *d)
+{
+        FILE *f = fopen(d->page, "w");
+        if (!f) {
+                fprintf(stderr, "belay demo: %s: cannot be written: %s\n", d->page, strerror(errno));
+                return false;
+        }
+        unsigned rows = 0, width = LEFT + (d->edges + 2) * COLUMN + 90;
+        for (unsigned i = 0; i < d->n_seen; i++)
+                rows += shown(d, &d->seen[i]);
+        rows = rows < PAGE_ROWS ? rows : PAGE_ROWS;
+        unsigned height = TOP + rows * ROW + 40;
+        fprintf(f,
+                "<!doctype html><html lang='en'><meta charset='utf-8'><title>belay "
+                "demo</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;margin:2em;color:#222}"
+                "text{font:10px "
+                "ui-monospace,monospace}.t{fill:#777}.m{text-anchor:middle}.f{fill:#ffebe9;stroke:#cf222e}.ft{text-"
+                "anchor:middle;fill:#a40e26;font-weight:600}"
+                ".h{font-size:13px;text-anchor:middle;font-weight:600}.l{stroke:#ccc}</style>\n<h1>Calls that outlive "
+                "their edge</h1>\n"
+                "<p>%u calls over %s; %u requests inside them lost. Each arrow was seen on the wire by an observer "
+                "outside the programs; the first two calls are drawn, "
+                "the number behind a label is the call's.</p>\n<svg width='%u' height='%u' "
+                "xmlns='http://www.w3.org/2000/svg'>\n",
+                d->calls, d->tp == BL_UDP ? "UDP" : "TCP", demo_lost(d), width, height);
+        for (unsigned i = 0; i < d->n_node; i++)
+                fprintf(f, "<text x='%u' y='30' class='h'>%s</text><line x1='%u' y1='40' x2='%u' y2='%u' class='l'/>\n",
+                        x_of(d, i), d->node[i].name, x_of(d, i), x_of(d, i), height - 20);
+        unsigned y = TOP, n = 0;
+        for (unsigned i = 0; i < d->n_seen && n < rows; i++) {
+                if (!shown(d, &d->seen[i]))
+                        continue;
+                row(f, d, &d->seen[i], y, width);
+                y += ROW;
+                n++;
+        }
+        fputs("</svg></html>\n", f);
+        return fclose(f) == 0;
+}
