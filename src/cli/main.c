@@ -6,14 +6,17 @@
 #include "cli/demo.h"
 #include "cli/parse.h"
 #include "cli/ua.h"
+#include "cli/user.h"
 
 static const struct {
         const char *name, *summary;
         int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
 } verbs[] = {
         {"demo", "the main job before your eyes: calls that outlive their edges", bl_demo_run},
+        {"key", "a new key for a cluster or a home", bl_key_run},
         {"parse", "show what a SIP message says, or why it is refused", bl_parse_run},
         {"ua", "a phone for scripts: register, call, answer, message", bl_ua_run},
+        {"user", "add a user to a home", bl_user_run},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
