@@ -533,10 +533,10 @@ static void flow_down_ours(struct hop_flow *hf, int why, bool was_up)
                 flow_drop(hf);
                 return;
         }
-        if (hf->attempts || hf->tp == BL_UDP)
-                flow_wait(hf);
+        if (was_up && hf->tp != BL_UDP)
+                flow_reopen(hf); /* at once: only this connection may have been cut */
         else
-                flow_reopen(hf); /* a far end that restarts, or an idle connection cut on the way */
+                flow_wait(hf);
 }
 
 void bl_hops_flow_down(struct bl_hops *h, struct bl_flow *f, int why)

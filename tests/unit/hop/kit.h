@@ -122,10 +122,13 @@ static inline void kit_answer_a(struct kit *k, const char *name, const char *ip,
 /* Whatever is asked now does not exist. */
 static inline void kit_answer_none(struct kit *k, uint32_t neg_ttl)
 {
-        while (k->n_query) {
-                struct bl_query *q = k->query[--k->n_query];
-                q->_world = NULL;
-                q->done(q, BL_ENOENT, NULL, 0, neg_ttl);
+        struct bl_query *now[KIT_QUERIES];
+        unsigned n = k->n_query;
+        memcpy(now, k->query, sizeof(now));
+        k->n_query = 0;
+        for (unsigned i = 0; i < n; i++) {
+                now[i]->_world = NULL;
+                now[i]->done(now[i], BL_ENOENT, NULL, 0, neg_ttl);
         }
         fake_settle(k->f);
 }
