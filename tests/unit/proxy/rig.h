@@ -42,7 +42,7 @@ struct rig {
         struct bl_proxy *p;
         struct bl_sticky *sticky;
         struct ep *ep[EPS];
-        struct bl_static_route map[EPS * 2];
+        struct bl_static_route map[EPS * 2 + 2]; /* the last two: pair.test, bob first, then carol */
         struct bl_listener_info listeners[2];
         struct bl_str own[1];
         struct bl_proxy_conf conf;
@@ -254,6 +254,9 @@ static inline struct rig *rig_new(void)
                 r->map[2 * i + 1] = r->map[2 * i];
                 r->map[2 * i + 1].tp = BL_TCP;
         }
+        for (unsigned i = 0; i < 2; i++)
+                r->map[2 * EPS + i] = (struct bl_static_route){
+                        .host = BL_STR("pair.test"), .tp = BL_TCP, .addr = sim_addr(r->ep[BOB + i]->node, 5060)};
         r->sticky = bl_sticky_new(&(struct bl_sticky_conf){.hash_seed = 1});
         r->own[0] = BL_STR("proxy.test");
         r->conf = (struct bl_proxy_conf){.role_name = BL_STR("rig"),
@@ -261,7 +264,7 @@ static inline struct rig *rig_new(void)
                                          .sent_by_host = BL_STR("proxy.test"),
                                          .flow = {.listeners = r->listeners, .n_listeners = 2},
                                          .hop = {.map = r->map,
-                                                 .n_map = 2 * EPS,
+                                                 .n_map = BL_ARRAY_LEN(r->map),
                                                  .own = r->own,
                                                  .n_own = 1,
                                                  .may_open = true,

@@ -312,6 +312,30 @@ static void the_caller_goes_away(void **state)
         rig_end(r);
 }
 
+/* protocol.md section 5: one branch on every try; and a 481 that only says that the BYE was served already is a 200. */
+static void a_bye_served_by_the_candidate_that_died(void **state)
+{
+        (void)state;
+        static const char *const methods[] = {"BYE", "INFO"};
+        for (unsigned i = 0; i < 2; i++) {
+                struct rig *r = rig_up();
+                SAY(r, ALICE, .method = methods[i], .ruri = "sip:x@pair.test", .to = "<sip:x@pair.test>;tag=t");
+                run_ms(r, 50);
+                struct bl_msg *first = parsed(r, got(r, BOB, methods[i]));
+                sim_cut_between(r->ep[BOB]->node, r->node, SIM_CUT_RESET);
+                run_ms(r, 50);
+                const struct got *c = got(r, CAROL, methods[i]);
+                struct bl_msg *second = parsed(r, c);
+                assert_true(bl_str_eq(first->via.branch, second->via.branch));
+                assert_true(bl_str_eq(first->via.sent_by, second->via.sent_by));
+                answer(r, CAROL, c, 481, "", "");
+                run_ms(r, 2000);
+                got(r, ALICE, i ? "SIP/2.0 481 " : "SIP/2.0 200 ");
+                assert_int_equal(bl_proxy_contexts(r->p), 0);
+                rig_end(r);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -330,6 +354,7 @@ int main(void)
                 cmocka_unit_test(timer_c_cancels),
                 cmocka_unit_test(timer_c_is_configured_and_a_silent_cancel_ends),
                 cmocka_unit_test(timer_c_after_a_mere_100),
+                cmocka_unit_test(a_bye_served_by_the_candidate_that_died),
                 cmocka_unit_test(a_response_that_is_for_us_goes_nowhere),
                 cmocka_unit_test(a_retransmission_is_absorbed),
                 cmocka_unit_test(the_caller_goes_away),
