@@ -8,12 +8,21 @@ static struct bl_str none(void)
 
 /* --- learning (protocol.md section 3.2) --- */
 
-static uint32_t expires_of(const struct bl_msg *req, const struct bl_msg *res)
+/* The longest that a 2xx to REGISTER grants (section 10.3 step 8): ;expires of its Contacts, else Expires. */
+static uint32_t granted_s(const struct bl_msg *req, const struct bl_msg *res)
 {
-        uint32_t s;
-        if (bl_msg_u32(res, BL_H_EXPIRES, &s) == 0 || bl_msg_u32(req, BL_H_EXPIRES, &s) == 0)
-                return s;
-        return 3600; /* RFC 3261 section 10.3 step 6 leaves it to the registrar; this is what is common */
+        uint32_t most = 0, s;
+        struct bl_values it = {0};
+        while (bl_msg_values(res, BL_H_CONTACT, &it)) {
+                struct bl_nameaddr na;
+                struct bl_str v;
+                if (bl_nameaddr_parse(it.value, &na) == 0 && bl_nameaddr_param(&na, BL_STR("expires"), &v) &&
+                    bl_str_u32(v, &s) == 0 && s > most)
+                        most = s;
+        }
+        if (most || bl_msg_u32(res, BL_H_EXPIRES, &most) == 0 || bl_msg_u32(req, BL_H_EXPIRES, &most) == 0)
+                return most;
+        return 3600; /* step 6 leaves it to the registrar; this is what is common */
 }
 
 static void learn(struct px_branch *b, bl_flow_id from, const struct bl_msg *m)
@@ -27,8 +36,8 @@ static void learn(struct px_branch *b, bl_flow_id from, const struct bl_msg *m)
         if (ours.n && (registers || forms) && px_list_first(ours, &value, &rest))
                 bl_hop_learn_client(p->hops, bl_flow_get(p->flows, from), NULL, m, px_inside(value));
         struct bl_flow *f = bl_flow_get(p->flows, px->server ? bl_server_flow(px->server) : px->flow);
-        if (f && (registers || forms))
-                bl_hop_learn_server(p->hops, f, req, registers ? expires_of(req, m) : 0);
+        if (f)
+                bl_hop_learn_server(p->hops, f, req, registers ? granted_s(req, m) : 0);
 }
 
 /* --- upstream --- */
