@@ -349,6 +349,32 @@ static void alternatives_one_after_another(void **state)
         rig_end(r);
 }
 
+/* A redirect of an alternative: the rest of that alternative's list stays below it. */
+static void a_redirect_of_an_alternative(void **state)
+{
+        static const struct bl_str alt[] = {BL_STR("<sip:P2@carol.test;lr>, <sip:x.test;lr>")};
+        (void)state;
+        struct rig *r = rig_up();
+        char contact[256], line[300], ip[BL_ADDR_TEXT] = {0};
+        struct bl_sb b = BL_SB(ip);
+        struct bl_addr a = sim_addr(r->ep[DAVE]->node, 0);
+        bl_addr_put_ip(&b, &a);
+        snprintf(contact, sizeof(contact), "Contact: <sip:P2@carol.test;lr;maddr=%s>\r\n", ip);
+        snprintf(line, sizeof(line), "\r\nRoute: <sip:P2@carol.test;lr;maddr=%s>, <sip:x.test;lr>\r\n", ip);
+        target = &(struct bl_px_target){
+                .push_routes = BL_STR("<sip:P1@bob.test;lr>, <sip:y.test;lr>"), .alt_routes = alt, .n_alt = 1};
+        r->decide = to_target;
+        SAY(r, ALICE, .method = "INVITE", .ruri = "sip:bob@bob.test");
+        answer(r, BOB, got(r, BOB, "INVITE"), 430, "b", "");
+        answer(r, CAROL, got(r, CAROL, "INVITE"), 305, "c", contact);
+        const struct got *d = got(r, DAVE, "INVITE");
+        if (!contains(d, line))
+                fail_msg("want %s in\n%s", line, d->text);
+        answer(r, DAVE, d, 200, "d", "");
+        got(r, ALICE, "SIP/2.0 200 ");
+        rig_end(r);
+}
+
 /* A redirect's target takes the place of the top Route, whether we pushed it or it was there (section 3.4). */
 static void a_redirect_replaces_the_top_route(void **state)
 {
@@ -417,6 +443,7 @@ int main(void)
                 cmocka_unit_test(sixteen_targets_and_no_more),
                 cmocka_unit_test(the_role_writes_branch_and_last_edits),
                 cmocka_unit_test(alternatives_one_after_another),
+                cmocka_unit_test(a_redirect_of_an_alternative),
                 cmocka_unit_test(a_redirect_replaces_the_top_route),
                 cmocka_unit_test(ack_goes_once_and_leaves_nothing),
         };
