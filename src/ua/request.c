@@ -381,7 +381,6 @@ static void response(void *ctx, struct bl_send *s, bl_flow_id from, const struct
 static void failed(void *ctx, struct bl_send *s, unsigned status, const char *reason)
 {
         struct bl_ua_request *r = ctx;
-        (void)s;
         struct bl_ua_event ev = {.kind = BL_UA_ANSWERED,
                                  .request = r,
                                  .dialog = r->dialog,
@@ -391,6 +390,7 @@ static void failed(void *ctx, struct bl_send *s, unsigned status, const char *re
                                  .tries = r->tries,
                                  .local = true};
         r->send = NULL;
+        bl_send_free(s); /* no `ended`: the request may be gone by then */
         finish(r, &ev);
 }
 

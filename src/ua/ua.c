@@ -95,7 +95,8 @@ static void on_up(void *ctx, struct bl_flow *f)
 static void on_down(void *ctx, struct bl_flow *f, int why)
 {
         struct bl_ua_stack *s = ctx;
-        bl_hops_flow_down(s->hops, f, why);
+        if (s->hops) /* NULL while the stack is freed */
+                bl_hops_flow_down(s->hops, f, why);
 }
 
 static void on_pong(void *ctx, struct bl_flow *f)
@@ -147,9 +148,10 @@ void bl_ua_stack_free(struct bl_ua_stack *s)
         while (s->uas.next && !bl_list_empty(&s->uas))
                 bl_ua_free(BL_CONTAINER(s->uas.next, struct bl_ua, link));
         memory_drop_all(s);
+        bl_hops_free(s->hops); /* its sends hold client transactions */
+        s->hops = NULL;
         if (s->txns)
-                bl_txns_free(s->txns); /* its flows go down, and tell hops */
-        bl_hops_free(s->hops);
+                bl_txns_free(s->txns);
         bl_sticky_free(s->own_sticky);
         bl_htab_fini(&s->by_token);
         bl_htab_fini(&s->dialogs);
