@@ -205,9 +205,11 @@ static void authenticated(struct job *j, int rc)
 
 /* --- inside a dialog --- */
 
-static void in_dialog(struct bl_px *px, const struct top *top)
+static void in_dialog(struct bl_home *h, struct bl_px *px, const struct top *top)
 {
         struct bl_px_target t = {.pop_routes = top->pop, .strict_fallback = true};
+        if (top->has_next && home_host_is_edge(h, top->next.uri.host))
+                t.send_flags |= BL_SEND_BELAY; /* whichever worker has the flow: silence for failover_after is enough */
         go(px, &t);
 }
 
@@ -236,7 +238,7 @@ void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f)
         if (!read_top(h, px, f, &top))
                 return;
         if (top.trusted) {
-                in_dialog(px, &top);
+                in_dialog(h, px, &top);
                 return;
         }
         struct job *j = home_job_new(h, px);
