@@ -33,14 +33,20 @@ static void phone_dead(struct sim_node *n, void *ctx)
 
 struct phone *phone_new(struct world *w, const char *name)
 {
+        return phone_new_at(w, name, "example.com");
+}
+
+struct phone *phone_new_at(struct world *w, const char *name, const char *domain)
+{
         static const struct sim_node_ops ops = {.boot = phone_boot, .dead = phone_dead};
         struct phone *p = calloc(1, sizeof(*p));
         if (!p || w->n_phones == WORLD_PHONES)
                 abort();
+        p->index = w->n_phones;
         w->phones[w->n_phones++] = p;
         p->w = w;
         snprintf(p->name, sizeof(p->name), "%s", name);
-        snprintf(p->aor, sizeof(p->aor), "sip:%s@example.com", name);
+        snprintf(p->aor, sizeof(p->aor), "sip:%s@%s", name, domain);
         snprintf(p->password, sizeof(p->password), "secret-%s", name);
         snprintf(p->instance, sizeof(p->instance), "urn:uuid:00000000-0000-1000-8000-%012u", w->n_phones);
         p->stack_conf.hop.dns = p->stack_conf.hop.may_open = true;
@@ -266,11 +272,12 @@ static void on_delivered(struct phone *p, const struct bl_ua_event *ev)
                 return;
         a->delivered++;
         a->delivered_at = sim_now(p->w->sim);
-        if (a->delivered > 1) {
+        if (a->told >> p->index & 1) { /* a fork may tell two phones, but each of them once */
                 struct bl_str m = bl_method_name(a->method);
-                world_fail(p->w, __FILE__, __LINE__, "%.*s number %u was told to %s %u times", BL_STR_ARG(m), a->serial,
-                           p->name, a->delivered);
+                world_fail(p->w, __FILE__, __LINE__, "%.*s number %u was told to %s twice", BL_STR_ARG(m), a->serial,
+                           p->name);
         }
+        a->told |= (uint64_t)1 << p->index;
 }
 
 static void on_answer(struct phone *p, const struct bl_ua_event *ev)
@@ -393,8 +400,7 @@ void world_settle(struct world *w, double seconds)
         WAIT(w, all_answered(w), seconds);
         for (unsigned i = 0; i < w->n_asks; i++) {
                 const struct ask *a = &w->asks[i];
-                if (a->status / 100 == 2)
-                        MUST_EQ(w, a->delivered, 1);
-                MUST(w, a->delivered <= 1);
+                if (a->status / 100 == 2 && (a->leg || a->method != BL_M_OPTIONS)) /* our stack answers those itself */
+                        MUST(w, a->delivered >= 1);
         }
 }

@@ -21,6 +21,7 @@ struct leg { /* one call as one phone sees it */
 struct phone {
         struct world *w;
         struct sim_node *node;
+        unsigned index; /* among the world's phones */
         char name[32], aor[64], password[40];
         struct bl_ua_stack_conf stack_conf;
         struct bl_ua_conf conf; /* may be changed between phone_new and phone_start */
@@ -42,6 +43,7 @@ struct phone {
 
 /* sip:NAME@example.com with its right password. Not yet started. */
 struct phone *phone_new(struct world *w, const char *name);
+struct phone *phone_new_at(struct world *w, const char *name, const char *domain);
 void phone_start(struct phone *p);                         /* boots its node, begins to register */
 struct phone *phone_up(struct world *w, const char *name); /* both, and waits until every flow is registered */
 unsigned phone_flows(const struct phone *p);               /* registered now */

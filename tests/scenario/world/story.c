@@ -21,19 +21,19 @@ void world_fail(struct world *w, const char *file, int line, const char *fmt, ..
         va_start(ap, fmt);
         vfprintf(stderr, fmt, ap);
         va_end(ap);
-        fprintf(stderr, "\n--- replay: %s --story %s --seed %llu --tp %s --workers %u   (SIM_LOG=debug says more)\n",
+        fprintf(stderr, "\n--- replay: %s --story %s --seed %llu --tp %s --workers %u %s  (SIM_LOG=debug says more)\n",
                 w->program, w->title, (unsigned long long)w->conf.seed, w->conf.tp == BL_UDP ? "udp" : "tcp",
-                w->conf.workers);
+                w->conf.workers, w->conf.replay ? w->conf.replay : "");
         exit(1);
 }
 
-static void tell(const struct story *st, const struct world_conf *conf, const char *program, bool ladder)
+void world_tell(const struct story *st, const struct world_conf *conf, const char *program, bool ladder)
 {
         struct world *w = world_new(conf, st->name);
         w->program = program;
         st->tell(w);
-        if (!conf->busy_at_end) /* section 7.5: transactions return to their idle level when traffic stops */
-                WAIT(w, world_is_idle(w), 200);
+        world_hush(w);
+        WAIT(w, world_is_idle(w), 200); /* section 7.5: transactions return to their idle level when traffic stops */
         if (ladder)
                 sim_ladder(w->sim, stdout, getenv("SIM_ALL") != NULL);
         world_free(w);
@@ -53,7 +53,7 @@ static unsigned tell_all_ways(const struct story *st, const struct choice *c, co
                                 conf.tp = (enum bl_tp)tp;
                                 conf.workers = workers;
                                 conf.seed = seed;
-                                tell(st, &conf, program, c->ladder);
+                                world_tell(st, &conf, program, c->ladder);
                                 told++;
                         }
         }

@@ -8,6 +8,7 @@
 
 static const char *const users[] = {"joe",     "bob",   "alice", "carol", "dave",  "erin",
                                     "mallory", "frank", "grace", "heidi", "plain", "joe@odd"};
+static const char *const user_domains[] = {"example.com", "a.com", "b.com"};
 
 static void *zalloc(size_t n)
 {
@@ -120,7 +121,7 @@ static struct server *server_new(struct world *w, bool is_edge, unsigned i)
         return s;
 }
 
-static void publish(struct world *w, const char *name, struct sim_node *n)
+void world_publish(struct world *w, const char *name, struct sim_node *n)
 {
         struct bl_addr a = sim_addr(n, 0);
         char host[64], srv[80];
@@ -186,11 +187,11 @@ static struct bl_users *users_new(void)
 {
         char text[8192], error[256] = "";
         struct bl_sb b = BL_SB(text);
-        for (size_t i = 0; i < BL_ARRAY_LEN(users); i++) {
+        for (size_t i = 0; i < BL_ARRAY_LEN(users) * BL_ARRAY_LEN(user_domains); i++) {
+                const char *user = users[i % BL_ARRAY_LEN(users)], *domain = user_domains[i / BL_ARRAY_LEN(users)];
                 char password[40];
-                snprintf(password, sizeof(password), "secret-%s", users[i]);
-                bl_users_line(bl_str_z(users[i]), BL_STR("example.com"), bl_str_z(password), (struct bl_str){NULL, 0},
-                              &b);
+                snprintf(password, sizeof(password), "secret-%s", user);
+                bl_users_line(bl_str_z(user), bl_str_z(domain), bl_str_z(password), (struct bl_str){NULL, 0}, &b);
                 bl_sb_addc(&b, '\n');
         }
         struct bl_users *u = bl_users_parse(bl_sb_str(&b), error, sizeof(error));
@@ -229,17 +230,19 @@ struct world *world_new(const struct world_conf *conf, const char *title)
         unsigned edges = count_of(conf->edges, NO_EDGES, 3), homes = count_of(conf->homes, NO_HOMES, 1);
         for (unsigned i = 1; i <= edges; i++) {
                 w->edge[i] = server_new(w, true, i);
-                publish(w, "edge.example.com", w->edge[i]->node);
+                world_publish(w, "edge.example.com", w->edge[i]->node);
         }
         for (unsigned i = 1; i <= homes; i++) {
                 w->home[i] = server_new(w, false, i);
-                publish(w, "example.com", w->home[i]->node);
+                world_publish(w, "example.com", w->home[i]->node);
         }
         for (unsigned e = 1; e <= edges; e++)
                 for (unsigned h = 1; h <= homes; h++) {
                         world_trust(w->edge[e], "example.com", w->home[h]->node);
                         world_trust(w->home[h], "edge.example.com", w->edge[e]->node);
                 }
+        if (conf->prepare)
+                conf->prepare(w);
         for (unsigned i = 1; i <= homes; i++) {
                 home_configure(w->home[i]);
                 sim_start(w->home[i]->node);
@@ -258,7 +261,7 @@ struct server *world_add_edge(struct world *w)
                 if (++i > WORLD_EDGES)
                         abort();
         struct server *s = w->edge[i] = server_new(w, true, i);
-        publish(w, "edge.example.com", s->node);
+        world_publish(w, "edge.example.com", s->node);
         for (unsigned h = 1; h <= WORLD_HOMES && w->home[h]; h++)
                 world_trust(s, "example.com", w->home[h]->node);
         edge_configure(s);
@@ -337,6 +340,14 @@ bool world_is_idle(struct world *w)
         for (unsigned i = 1; i <= WORLD_HOMES; i++)
                 busy += w->home[i] ? server_busy(w->home[i]) : 0;
         return busy == 0;
+}
+
+void world_hush(struct world *w)
+{
+        for (unsigned i = 0; i < w->n_phones; i++)
+                sim_kill(w->phones[i]->node, SIM_KILL_RESET);
+        for (unsigned i = 0; i < w->n_raws; i++)
+                sim_kill(w->raws[i]->node, SIM_KILL_RESET);
 }
 
 /* --- the trace, asked --- */

@@ -35,7 +35,8 @@ struct world_conf {     /* zero: the usual */
         unsigned expires_s;        /* of the phones' registrations; 0 = 600 */
         const struct sim_net *net; /* NULL = calm */
         bool store_trouble;        /* the store delays and reorders */
-        bool busy_at_end;          /* transactions may be left when the story ends: do not wait for idleness */
+        /* Nodes exist, none has started: more of them, names, trust. May be NULL. */
+        void (*prepare)(struct world *w);
         /* Last word on a node's configuration before it starts, each time. May be NULL. */
         void (*edge_conf)(struct world *w, unsigned i, struct bl_edge_conf *c);
         void (*home_conf)(struct world *w, unsigned i, struct bl_home_conf *c);
@@ -43,6 +44,7 @@ struct world_conf {     /* zero: the usual */
         enum bl_tp tp;
         unsigned workers;
         uint64_t seed;
+        const char *replay; /* more of the command that replays it; NULL: nothing */
 };
 #define NO_EDGES 99u
 #define NO_HOMES 99u
@@ -77,7 +79,8 @@ struct ask { /* one request that a phone sent, and what became of it */
         bool local;           /* made by the phone itself: there was no answer */
         unsigned provisional; /* the last 101-199 */
         unsigned tries;       /* flows it took */
-        unsigned delivered;   /* times an application at the far end was told of it: must end as 1 */
+        unsigned delivered;   /* times an application at a far end was told of it: must end as 1, but for forks */
+        uint64_t told;        /* by which phones, a bit each */
         bl_us sent_at, delivered_at, answered_at;
         struct bl_ua_request *request; /* NULL once it is over */
 };
@@ -104,6 +107,7 @@ struct world *world_new(const struct world_conf *conf, const char *title);
 void world_free(struct world *w);
 /* One more edge eN of the same cluster: nothing but configuration and key (section 7.3). Started, and in DNS. */
 struct server *world_add_edge(struct world *w);
+void world_publish(struct world *w, const char *name, struct sim_node *n);  /* in DNS, under the story's transport */
 void world_trust(struct server *s, const char *domain, struct sim_node *n); /* before it starts, or for its restart */
 struct server *world_edge_of(struct world *w, const struct sim_node *n);    /* NULL when n is no edge */
 
@@ -145,6 +149,7 @@ size_t server_busy(const struct server *s);
 size_t server_bindings(const struct server *s); /* rows of its stickiness table */
 uint64_t server_count(const struct server *s, const char *counter, const char *value);
 bool world_is_idle(struct world *w);
+void world_hush(struct world *w); /* all phones and hand-written ends fall silent, for good */
 
 /* --- the trace, asked --- */
 /* Messages so far whose start line begins with `start`, from and to those nodes (NULL: any), that were not lost. */
@@ -167,4 +172,6 @@ struct story {
  * Tells every story under UDP and TCP, workers 1 and 2, seeds 1 … n. Options: --story NAME, --seed N, --tp udp|tcp,
  * --workers N narrow that down; --ladder prints the messages of each run.
  */
+/* One run of one story as `conf` says, with the idle check at its end. */
+void world_tell(const struct story *st, const struct world_conf *conf, const char *program, bool ladder);
 int world_main(int argc, char **argv, const struct story *stories, unsigned n);
