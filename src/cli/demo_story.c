@@ -42,6 +42,15 @@ void demo_fail(struct demo *d, const char *fmt, ...)
                 env_arm_in(d->env, &d->tick, 0);
 }
 
+/* The world ends when the last child has. */
+static void stop_when_alone(struct demo *d)
+{
+        for (unsigned i = 0; i < d->n_node; i++)
+                if (d->node[i].child)
+                        return;
+        bl_world_stop(d->world, 0);
+}
+
 static void end(struct demo *d)
 {
         if (d->finished)
@@ -52,7 +61,7 @@ static void end(struct demo *d)
                 if (d->node[i].child)
                         bl_child_kill(d->node[i].child, SIGKILL);
         }
-        bl_world_stop(d->world, 0);
+        stop_when_alone(d);
 }
 
 struct call *demo_call_by_id(struct demo *d, struct bl_str call_id)
@@ -428,7 +437,9 @@ void demo_node_exited(void *arg, struct bl_child *c, int status, int signum)
         (void)c;
         n->child = NULL;
         n->listening = false;
-        if (n->wanted && !n->demo->finished)
+        if (n->demo->finished)
+                stop_when_alone(n->demo);
+        else if (n->wanted)
                 demo_fail(n->demo, "%s ended by itself (exit %d, signal %d); its last words are in %s", n->name, status,
                           signum, n->log_file);
 }

@@ -643,7 +643,7 @@ static int parse(struct phone *p, int argc, char **argv)
 
 /* --- the program --- */
 
-static struct bl_ua_stack_conf stack_conf(const struct phone *p, const struct bl_listener_info *local)
+static struct bl_ua_stack_conf stack_conf(const struct phone *p)
 {
         struct bl_ua_stack_conf c = {0};
         c.hop.map = p->map;
@@ -651,10 +651,6 @@ static struct bl_ua_stack_conf stack_conf(const struct phone *p, const struct bl
         c.hop.dns = true;
         c.hop.may_open = true;
         c.hop.ping_every_ms = UINT32_MAX; /* keep-alives follow Flow-Timer */
-        if (p->bind) {
-                c.flow.listeners = local;
-                c.flow.n_listeners = 1;
-        }
         return c;
 }
 
@@ -692,19 +688,20 @@ int bl_ua_run(int argc, char **argv)
         struct phone p = {.auto_answer = true, .hangup_ms = 1000};
         char err[512];
         struct bl_sb eb = {err, 0, sizeof err - 1, false};
-        struct bl_listener_info local = {.tp = BL_UDP};
+        struct bl_addr local = {0};
         int rc = parse(&p, argc, argv);
         if (rc >= 0)
                 return rc;
-        if (p.bind && bl_addr_parse(bl_str_z(p.bind), &local.local) < 0)
+        if (p.bind && bl_addr_parse(bl_str_z(p.bind), &local) < 0)
                 return bad("--bind: not an address", p.bind), BL_EXIT_USAGE;
-        struct bl_world_conf wc = {.dns = p.dns, .n_dns = p.n_dns, .log_level = BL_LOG_WARN, .node = bl_str_z("ua")};
+        struct bl_world_conf wc = {
+                .dns = p.dns, .n_dns = p.n_dns, .log_level = BL_LOG_WARN, .node = bl_str_z("ua"), .source = local};
         if (bl_world_new(&wc, &eb, &p.world) < 0) {
                 fprintf(stderr, "belay ua: %.*s\n", (int)eb.n, err);
                 return BL_EXIT_NO;
         }
         p.env = bl_world_env(p.world, 0);
-        struct bl_ua_stack_conf conf = stack_conf(&p, &local);
+        struct bl_ua_stack_conf conf = stack_conf(&p);
         rc = BL_EXIT_USAGE;
         if (build(&p, &conf)) {
                 rc = bl_world_run(p.world) < 0 ? BL_EXIT_NO : p.exit_code;

@@ -16,7 +16,7 @@ struct bl_edge_node {
 struct member { /* what one worker knows of a fellow edge; presumed alive until a probe says otherwise */
         struct bl_edge *edge;
         unsigned index;
-        bool dead;
+        bool dead, seen; /* seen: was alive once */
         unsigned failures;
         bl_flow_id flow; /* the probe's; 0 = none */
         struct bl_timer retry;
@@ -43,6 +43,7 @@ struct bl_edge {
         struct bl_proxy *proxy;
         struct bl_htab bound;
         struct member *member; /* as node->members */
+        bl_us started_at;
         struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total;
 };
 

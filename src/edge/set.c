@@ -5,7 +5,7 @@
  */
 #include "edge/internal.h"
 
-enum { PROBE_EVERY_MS = 5000, PROBE_WAIT_MS = 2000 };
+enum { PROBE_EVERY_MS = 5000, PROBE_WAIT_MS = 2000, PRESUME_MS = 5000 };
 
 /* The same on every node of the cluster: no process seed. */
 static uint64_t weight(struct bl_str node, uint64_t what)
@@ -132,7 +132,11 @@ static void probe_failed(struct member *m)
 
 static void mark(struct member *m, bool dead, const char *reason)
 {
+        m->seen |= !dead;
         if (m->dead == dead)
+                return;
+        /* A starting edge presumes all alive: a fellow that starts a moment later is not dead. */
+        if (dead && !m->seen && m->edge->env->now < m->edge->started_at + BL_MS(PRESUME_MS))
                 return;
         m->dead = dead;
         bl_log_ev(m->edge->env->log, BL_LOG_WARN, dead ? "member_down" : "member_up",
@@ -159,6 +163,7 @@ static void probe(struct bl_timer *t)
 
 void edge_probe_start(struct bl_edge *e)
 {
+        e->started_at = e->env->now;
         for (unsigned i = 0; i < e->node->c.n_members; i++) {
                 struct member *m = &e->member[i];
                 *m = (struct member){.edge = e, .index = i, .retry.fire = probe};

@@ -77,3 +77,11 @@ void bl_sock_close(struct sock *s)
         close(s->fd);
         s->fd = -1;
 }
+
+struct bl_addr bl_sock_source(const struct worker *w, uint16_t listener)
+{
+        const struct bl_world *world = w->world;
+        struct bl_addr a = listener < world->conf.n_listeners ? world->listeners[listener].addr : world->conf.source;
+        a.port = 0;
+        return a;
+}

@@ -278,16 +278,13 @@ static int start_connect(struct worker *w, int fd, const struct bl_target *t)
         struct sockaddr_storage sa;
         socklen_t len;
         options(fd);
-        if (t->listener < w->world->conf.n_listeners) {
-                struct bl_addr local = w->world->listeners[t->listener].addr;
-                local.port = 0;
-                if (local.family == t->to.family) {
-                        /* The port is chosen at connect: then the four-tuple counts, and ports do not run out. */
-                        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-                        len = bl_sockaddr_from(&local, &sa);
-                        if (bind(fd, (struct sockaddr *)&sa, len) < 0)
-                                return -errno;
-                }
+        struct bl_addr local = bl_sock_source(w, t->listener);
+        if (local.family == t->to.family) {
+                /* The port is chosen at connect: then the four-tuple counts, and ports do not run out. */
+                (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+                len = bl_sockaddr_from(&local, &sa);
+                if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+                        return -errno;
         }
         len = bl_sockaddr_from(&t->to, &sa);
         return connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS ? -errno : 0;

@@ -479,14 +479,11 @@ static int connect_to(struct worker *w, int fd, const struct bl_target *t)
         int rc = bl_udp_options(fd, t->to.family == 6, false);
         if (rc < 0)
                 return rc;
-        if (t->listener < w->world->conf.n_listeners) {
-                struct bl_addr local = w->world->listeners[t->listener].addr;
-                local.port = 0;
-                if (local.family == t->to.family) {
-                        len = bl_sockaddr_from(&local, &sa);
-                        if (bind(fd, (struct sockaddr *)&sa, len) < 0)
-                                return -errno;
-                }
+        struct bl_addr local = bl_sock_source(w, t->listener);
+        if (local.family == t->to.family) {
+                len = bl_sockaddr_from(&local, &sa);
+                if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+                        return -errno;
         }
         len = bl_sockaddr_from(&t->to, &sa);
         return connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;

@@ -211,9 +211,11 @@ void bl_tcp_accept_event(uv_poll_t *h, int status, int events);
 /* --- sock.c --- */
 struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind); /* NULL without memory: fd is closed */
 int bl_sock_poll(struct sock *s, int events, uv_poll_cb cb);             /* 0: none; 0 or -errno */
-void bl_sock_close(struct sock *s);                                      /* queued things are let go */
-void bl_sock_push(struct sock *s, struct seg *seg);                      /* to the end of the queue; takes */
-void bl_sock_pop(struct sock *s);                                        /* lets the first go */
+/* Where flows opened for that listener come from, port 0; family 0: wherever the kernel likes. */
+struct bl_addr bl_sock_source(const struct worker *w, uint16_t listener);
+void bl_sock_close(struct sock *s);                 /* queued things are let go */
+void bl_sock_push(struct sock *s, struct seg *seg); /* to the end of the queue; takes */
+void bl_sock_pop(struct sock *s);                   /* lets the first go */
 
 /* --- dns.c --- */
 void bl_dns_query(struct env *env, struct bl_query *q);
