@@ -13,6 +13,8 @@
 #include "flow/internal.h"
 #include "sip/stun.h"
 
+enum { ROOM_LOOKS = 8 };
+
 static struct bl_flow *alloc_flow(struct bl_flows *fs)
 {
         struct bl_flow *f = bl_pool_zalloc(fs->env->pool, sizeof(*f));
@@ -110,6 +112,28 @@ static void on_idle(struct bl_timer *timer)
 
 /* ---- events ---- */
 
+static void move(struct bl_link *from, struct bl_link *to)
+{
+        struct bl_link *l = from->next;
+        bl_list_remove(l);
+        bl_list_push_back(to, l);
+}
+
+/* A watcher may unwatch itself or others, watch anew, or close the flow: then the rest hears of its end only. */
+static void tell_up(struct bl_flow *f)
+{
+        struct bl_link waiting;
+        bl_list_init(&waiting);
+        while (!bl_list_empty(&f->_watchers))
+                move(&f->_watchers, &waiting);
+        while (!bl_list_empty(&waiting)) {
+                struct bl_watch *w = BL_CONTAINER(waiting.next, struct bl_watch, _link);
+                move(&waiting, &f->_watchers);
+                if (w->up && f->state == BL_FLOW_UP)
+                        w->up(w, f);
+        }
+}
+
 static void come_up(struct bl_flow *f, const struct bl_peer *peer)
 {
         struct bl_flows *fs = f->_flows;
@@ -128,21 +152,40 @@ static void come_up(struct bl_flow *f, const struct bl_peer *peer)
                 bl_keepalive_start(f);
         if (fs->user.up)
                 fs->user.up(fs->ctx, f);
-        /* A watcher may unwatch itself or others, or close the flow: then the rest hears of its end only. */
-        struct bl_link told;
-        bl_list_init(&told);
-        while (f->state == BL_FLOW_UP && !bl_list_empty(&f->_watchers)) {
-                struct bl_watch *w = BL_CONTAINER(f->_watchers.next, struct bl_watch, _link);
-                bl_list_remove(&w->_link);
-                bl_list_push_back(&told, &w->_link);
-                if (w->up)
-                        w->up(w, f);
+        tell_up(f);
+}
+
+/* Strangers make UDP flows at will, also under false addresses: over the limit the oldest one that is idle and of no
+ * use gives way. A few are looked at; those in use go to the end of the list. */
+static bool make_room(struct bl_flows *fs)
+{
+        for (unsigned i = 0; i < ROOM_LOOKS && fs->by_id.count >= fs->conf.max_flows; i++) {
+                struct bl_flow *f = BL_CONTAINER(fs->all.next, struct bl_flow, _all);
+                bool idle = f->heard_at + BL_SEC(1) <= fs->env->now && !f->pins && bl_list_empty(&f->_watchers);
+                if (f->state == BL_FLOW_UP && f->tp == BL_UDP && !f->ours && idle) {
+                        bl_count(fs->evicted);
+                        bl_flow_close_why(f, false, BL_ELIMIT);
+                        move(&fs->all, &fs->all);
+                        return true;
+                }
+                move(&fs->all, &fs->all);
         }
-        while (!bl_list_empty(&told)) {
-                struct bl_link *l = told.prev;
-                bl_list_remove(l);
-                bl_list_push_front(&f->_watchers, l);
+        return fs->by_id.count < fs->conf.max_flows;
+}
+
+static struct bl_flow *accept_flow(struct bl_flows *fs, bl_flow_id id)
+{
+        if (!make_room(fs)) {
+                bl_count(fs->refused);
+                return NULL;
         }
+        struct bl_flow *f = alloc_flow(fs);
+        if (f && enter(f, id) == 0)
+                return f;
+        bl_count(fs->no_memory);
+        if (f)
+                bl_pool_give(fs->env->pool, f, sizeof(*f));
+        return NULL;
 }
 
 static void ev_up(struct env *env, bl_flow_id id, const struct bl_peer *peer, void *user)
@@ -152,11 +195,8 @@ static void ev_up(struct env *env, bl_flow_id id, const struct bl_peer *peer, vo
         if (!fs)
                 return;
         if (!f) {
-                f = alloc_flow(fs);
-                if (!f || enter(f, id) < 0) {
-                        bl_count(fs->no_memory);
-                        if (f)
-                                bl_pool_give(env->pool, f, sizeof(*f));
+                f = accept_flow(fs, id);
+                if (!f) {
                         env->ops->close(env, id, false);
                         return;
                 }
@@ -287,6 +327,7 @@ static void ev_turn(struct env *env)
         struct bl_flows *fs = env->core;
         if (!fs)
                 return;
+        bl_gauge_set(fs->open, fs->by_id.count);
         if (fs->user.turn)
                 fs->user.turn(fs->ctx);
         if (env->core != fs)
@@ -311,6 +352,9 @@ static void get_counters(struct bl_flows *fs)
         fs->ping_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "ping_timeout");
         fs->partial_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "partial_timeout");
         fs->idle_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "idle");
+        fs->evicted = bl_stats_counter(s, "belay_flow_closed_total", "reason", "evicted");
+        fs->refused = bl_stats_counter(s, "belay_flow_refused_total", "reason", "max_flows");
+        fs->open = bl_stats_counter(s, "belay_flow_open_flows", NULL, NULL);
         fs->no_memory = bl_stats_counter(s, "belay_flow_no_memory_total", NULL, NULL);
         fs->crossed = bl_stats_counter(s, "belay_flow_crossed_total", NULL, NULL);
 }
@@ -339,6 +383,8 @@ struct bl_flows *bl_flows_new(struct env *env, const struct bl_flows_conf *conf,
                 fs->conf.udp_idle_ms = 180 * 1000;
         if (!fs->conf.stream_idle_ms)
                 fs->conf.stream_idle_ms = 3600 * 1000;
+        if (!fs->conf.max_flows)
+                fs->conf.max_flows = 1 << 20;
         if (!fs->conf.partial_ms)
                 fs->conf.partial_ms = 30 * 1000;
         bl_list_init(&fs->all);

@@ -66,6 +66,7 @@ struct bl_trust { /* a configured link: far ends in `net` are `domain` */
 };
 struct bl_flows_conf {
         size_t max_message;      /* 0 = BL_MSG_MAX */
+        uint32_t max_flows;      /* of a worker: over it idle UDP flows make way, else nothing is accepted; 0 = 2^20 */
         uint32_t udp_idle_ms;    /* an unpinned accepted UDP flow is forgotten after; 0 = 180 s */
         uint32_t stream_idle_ms; /* an accepted stream without any octet is closed after; 0 = 1 h */
         uint32_t partial_ms;     /* half a message held open: closed after; 0 = 30 s */

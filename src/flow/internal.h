@@ -20,7 +20,7 @@ struct bl_flows {
         struct bl_cross **spent; /* by worker: what came from there and goes back at the end of the turn */
 
         struct bl_counter *messages[BL_TP_COUNT], *pings, *pongs, *ping_timeouts, *ignored, *partial_timeouts,
-                *idle_timeouts, *no_memory, *crossed;
+                *idle_timeouts, *no_memory, *crossed, *evicted, *refused, *open;
 };
 
 /* flow.c */

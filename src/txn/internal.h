@@ -57,7 +57,7 @@ struct bl_txns {
 
         struct {
                 struct bl_counter *servers, *clients, *copies, *retransmitted, *passed, *stray, *full, *no_memory,
-                        *cancel_unknown, *timeout, *no_ack, *unsent, *evicted;
+                        *cancel_unknown, *timeout, *no_ack, *unsent, *evicted, *live, *octets;
                 struct bl_counter *garbage_400, *garbage_505, *garbage_513, *garbage_other, *garbage_silent;
         } count;
 };

@@ -11,8 +11,9 @@ static void mix(struct bl_txn_key *k, uint64_t seed, struct bl_str s)
 
 static void mix_lower(struct bl_txn_key *k, uint64_t seed, struct bl_str s)
 {
-        k->hash = bl_hash_mix(k->hash, bl_hash_lower(seed, s));
-        k->check = bl_hash_mix(k->check, bl_hash_lower(seed ^ SECOND, s));
+        uint64_t h = bl_hash_lower(seed, s); /* tells hosts apart that chose the same branch: 64 bits do */
+        k->hash = bl_hash_mix(k->hash, h);
+        k->check = bl_hash_mix(k->check, h);
 }
 
 static void mix_method(struct bl_txn_key *k, uint64_t seed, enum bl_method method, struct bl_str name)

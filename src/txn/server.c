@@ -27,7 +27,7 @@ struct bl_server {
         bl_us end_at; /* Timer H; in a queue: its end */
         const struct bl_server_user *user;
         void *ctx;
-        bl_flow_id flow;
+        bl_flow_id flow, before; /* of the latest copy; the one it replaced */
         struct bl_buf *response; /* the last provisional or the final one; a 100 that waits for its time */
         uint32_t interval_ms;    /* of Timer G; 0: it does not run */
         uint8_t state;
@@ -74,6 +74,8 @@ static void pin(struct bl_server *st, bool on)
 static void set_flow(struct bl_server *st, bl_flow_id flow, bool reliable)
 {
         pin(st, false);
+        if (flow != st->flow)
+                st->before = st->flow;
         st->flow = flow;
         st->reliable = reliable;
         st->streamed |= reliable;
@@ -185,6 +187,11 @@ static int send_response(struct bl_server *st, struct bl_buf *b)
 {
         struct bl_txns *t = txns(st);
         int rc = bl_flow_send(t->flows, st->flow, b);
+        const struct bl_flow *f = rc == BL_EGONE ? bl_flow_get(t->flows, st->before) : NULL;
+        if (f && f->state == BL_FLOW_UP) { /* whoever asked by both listens on both */
+                set_flow(st, f->id, bl_tp_is_stream(f->tp));
+                rc = bl_flow_send(t->flows, f->id, b);
+        }
         if (rc < 0)
                 bl_count(t->count.unsent);
         return rc;

@@ -120,10 +120,8 @@ static void on_stray_request(struct bl_txns *t, bl_flow_id from, struct bl_msg *
 
 /* ---- responses ---- */
 
-static void match_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
+static void to_nobody(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
 {
-        if (bl_client_response(t, from, m))
-                return;
         bl_count(t->count.stray);
         if (t->user.response)
                 t->user.response(t->ctx, from, m);
@@ -138,7 +136,18 @@ static void on_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
                 pass(t, worker, from, m);
                 return;
         }
-        match_response(t, from, m);
+        if (!bl_client_response(t, from, m))
+                to_nobody(t, from, m);
+}
+
+/* Passed on to us because its Via names us; of another node's Via (a fellow edge's) the number says nothing: back to
+ * the worker whose flow it came by, where the user can look at that. */
+static void on_stray_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
+{
+        if (bl_flow_worker(from) == t->env->worker)
+                to_nobody(t, from, m);
+        else if (!bl_client_response(t, from, m))
+                pass(t, bl_flow_worker(from), from, m);
 }
 
 /* ---- what flow/ calls ---- */
@@ -159,7 +168,7 @@ static void on_stray(void *ctx, bl_flow_id from, struct bl_msg *m)
         if (m->is_request)
                 on_stray_request(ctx, from, m);
         else
-                match_response(ctx, from, m);
+                on_stray_response(ctx, from, m);
 }
 
 static void on_garbage(void *ctx, struct bl_flow *f, const struct bl_parse_error *err, bool fatal)
@@ -194,6 +203,8 @@ static void on_turn(void *ctx)
         struct bl_txns *t = ctx;
         if (t->user.turn)
                 t->user.turn(t->ctx);
+        bl_gauge_set(t->count.live, bl_txns_count(t));
+        bl_gauge_set(t->count.octets, t->used);
 }
 
 static const struct bl_flows_user below = {on_message, on_garbage, on_up, on_down, on_pong, on_stray, on_turn};
@@ -216,6 +227,8 @@ static void get_counters(struct bl_txns *t)
         t->count.no_ack = bl_stats_counter(s, "belay_txn_timeouts_total", "side", "server");
         t->count.unsent = bl_stats_counter(s, "belay_txn_unsent_responses_total", NULL, NULL);
         t->count.evicted = bl_stats_counter(s, "belay_txn_evicted_total", NULL, NULL);
+        t->count.live = bl_stats_counter(s, "belay_txn_live_transactions", NULL, NULL);
+        t->count.octets = bl_stats_counter(s, "belay_txn_budget_octets", NULL, NULL);
         t->count.garbage_400 = bl_stats_counter(s, "belay_txn_garbage_total", "status", "400");
         t->count.garbage_505 = bl_stats_counter(s, "belay_txn_garbage_total", "status", "505");
         t->count.garbage_513 = bl_stats_counter(s, "belay_txn_garbage_total", "status", "513");

@@ -40,8 +40,8 @@ struct bl_txns_user {
         /* A request that matches no transaction (ACKs to 2xx too). The user answers, makes a server transaction, or
          * lets it be. `m` lives until return. Overlong, unparsable and version errors were answered below. */
         void (*request)(void *ctx, struct bl_flow *, struct bl_msg *);
-        /* A response that matches no client transaction: NULL = dropped and counted (always counted). `from` is a
-         * handle: it may be another worker's. */
+        /* A response that matches no client transaction of any worker: NULL = dropped and counted (always counted).
+         * `from` is of this worker, and may be gone. */
         void (*response)(void *ctx, bl_flow_id from, struct bl_msg *);
         void (*flow_up)(void *ctx, struct bl_flow *);
         void (*flow_down)(void *ctx, struct bl_flow *, int why);
@@ -82,11 +82,11 @@ struct bl_server_user { /* borrowed as long as the transaction calls back; each 
 int bl_server_new(struct bl_txns *t, struct bl_flow *f, const struct bl_msg *m, const struct bl_server_user *u,
                   void *ctx, bool auto_100, struct bl_server **ret_st);
 /*
- * Sends a response (takes its own reference) on the flow of the latest copy. Non-2xx finals of INVITE are retransmitted
- * by the rules; 2xx to INVITE: Accepted (RFC 6026), and each further 2xx is sent on; anything else after a final is
- * ignored. 0; BL_EGONE, BL_EFULL when it could not be sent: the response counts all the same and answers the next copy
- * (but a 2xx to INVITE, which is not kept). Then the user may name another flow by bl_server_move, as RFC 3261 section
- * 18.2.2 says and its policy allows. `st` stays valid.
+ * Sends a response (takes its own reference) on the flow of the latest copy, or, when that is gone, of the one before.
+ * Non-2xx finals of INVITE are retransmitted by the rules; 2xx to INVITE: Accepted (RFC 6026), and each further 2xx is
+ * sent on; anything else after a final is ignored. 0; BL_EGONE, BL_EFULL when it could not be sent: the response counts
+ * all the same and answers the next copy (but a 2xx to INVITE, which is not kept). Then the user may name another flow
+ * by bl_server_move, as RFC 3261 section 18.2.2 says and its policy allows. `st` stays valid.
  */
 int bl_server_respond(struct bl_server *st, unsigned status, struct bl_buf *response);
 /* The same, written from the request that the caller still has (kept). Fills r.source and a To tag where the caller did
