@@ -80,8 +80,8 @@ void bl_reply_garbage(struct bl_txns *t, struct bl_flow *f, const struct bl_pars
                 bl_log_ev(t->env->log, BL_LOG_WARN, "garbage", BL_KI("flow", f->id), BL_KI("status", err->status),
                           BL_KI("offset", err->offset), BL_KS("callid", m ? m->call_id : (struct bl_str){0}),
                           BL_KZ("reason", text));
-        if (!err->status || !m || !m->is_request || m->method == BL_M_ACK)
-                return; /* RFC 3261 16.3: nothing to answer, or nothing that may be */
+        if (!err->status || !m || !m->is_request)
+                return;
         struct bl_response r = {.status = err->status, .reason = bl_str_z(text)};
         (void)bl_txn_reply(t, f, m, &r);
 }

@@ -68,8 +68,7 @@ static void on_follower(struct bl_txns *t, struct bl_flow *f, struct bl_msg *m)
         }
 }
 
-/* `returned`: another worker, which should have owned its transaction, sent it back. It is not sent a second time. */
-static void on_request(struct bl_txns *t, struct bl_flow *f, struct bl_msg *m, bool returned)
+static void on_request(struct bl_txns *t, struct bl_flow *f, struct bl_msg *m)
 {
         struct bl_txn_entry *e = NULL;
         unsigned worker = 0;
@@ -79,8 +78,7 @@ static void on_request(struct bl_txns *t, struct bl_flow *f, struct bl_msg *m, b
                 bl_server_copy(e, f->id, m);
                 break;
         case BL_FOUND_ELSEWHERE:
-                if (!returned)
-                        pass(t, worker, f->id, m);
+                pass(t, worker, f->id, m);
                 break;
         case BL_FOUND_NONE:
                 decide(t, f, m, key);
@@ -103,11 +101,11 @@ static void on_stray_request(struct bl_txns *t, bl_flow_id from, struct bl_msg *
                 if (f && m->method == BL_M_ACK)
                         to_user(t, f, m);
                 else if (f)
-                        on_request(t, f, m, true);
+                        on_request(t, f, m);
                 return;
         }
         struct bl_txn_key key = bl_match_server(t->seed, m, follower ? BL_M_INVITE : m->method);
-        bool own = bl_index_find(t, key, &e, &worker) == BL_FOUND_OWN && e != &t->claim;
+        bool own = bl_index_find(t, key, &e, &worker) == BL_FOUND_OWN; /* never a claim: those end with their event */
         if (own && m->method == BL_M_CANCEL)
                 bl_server_cancel(e, from, m);
         else if (own && !follower)
@@ -160,7 +158,7 @@ static void on_message(void *ctx, struct bl_flow *f, struct bl_msg *m)
         else if (m->method == BL_M_ACK || m->method == BL_M_CANCEL)
                 on_follower(t, f, m);
         else
-                on_request(t, f, m, false);
+                on_request(t, f, m);
 }
 
 static void on_stray(void *ctx, bl_flow_id from, struct bl_msg *m)

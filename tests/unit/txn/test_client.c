@@ -280,6 +280,24 @@ static void tries_repeat_each_for_itself_until_somebody_answers(void **state)
         kit_free(k);
 }
 
+static void a_provisional_leaves_timer_e_to_its_own_flow(void **state)
+{
+        (void)state;
+        struct kit *k = kit_new(1);
+        bl_flow_id a = fake_accept(k->f, 0, BL_UDP, "10.0.0.1:5060"), b = fake_accept(k->f, 0, BL_UDP, "10.0.0.2:5060");
+        bl_us start = fake_now(k->f);
+        struct bl_client *ct = client(k, "OPTIONS", 0);
+        try(k, ct, a, "OPTIONS", "UDP");
+        try(k, ct, b, "OPTIONS", "UDP");
+        fake_pass(k->f, 600);
+        status(k, b, 100, "OPTIONS");
+        fake_pass(k->f, 9000);
+        TIMES(k, a, start, 0, 500);
+        TIMES(k, b, start, 0, 500, 1500, 5500, 9500);
+        bl_client_free(ct);
+        kit_free(k);
+}
+
 static void timer_b_counts_from_the_first_try(void **state)
 {
         (void)state;
@@ -536,8 +554,9 @@ static void a_try_on_another_workers_flow(void **state)
         assert_int_equal(k->last_why, BL_EFULL);
         fake_flow(k->f, b)->send_rc = 0;
         assert_int_equal(try(k, ct, b, "BYE", "TCP"), 0); /* again, later */
-        fake_text(k->f, b, kit_resp_via(200, "BYE", BRANCH, ";w=0", "x"));
-        assert_int_equal(k->responses, 2);
+        fake_down(k->f, b, -104);                         /* it is watched again as well */
+        assert_int_equal(k->failed, 4);
+        assert_int_equal(k->last_why, -104);
         bl_client_free(ct);
         kit_free(k);
 }
@@ -695,6 +714,7 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_taken_until_its_final),
         cmocka_unit_test(freed_without_a_final_it_goes_at_once),
         cmocka_unit_test(tries_repeat_each_for_itself_until_somebody_answers),
+        cmocka_unit_test(a_provisional_leaves_timer_e_to_its_own_flow),
         cmocka_unit_test(timer_b_counts_from_the_first_try),
         cmocka_unit_test(the_same_flow_again_sends_at_once),
         cmocka_unit_test(a_final_that_moves_on),
