@@ -78,7 +78,7 @@ struct bl_conf_option {
         bool domain_keys;                  /* MAP: keys are domains, made lower case */
         const struct bl_conf_table *table; /* TABLE */
         const char *help;                  /* whole sentences, Markdown */
-        const char *example;               /* for the manual; NULL: none */
+        const char *example;               /* a value, for the manual; NULL: none */
 };
 #define BL_CONF_AT(struct_, member) .at = offsetof(struct_, member), .size = sizeof(((struct_ *)0)->member)
 #define BL_CONF_ELEM(type_) .at = 0, .size = sizeof(type_)

@@ -86,7 +86,7 @@ static void put_option(struct manual *m, const struct bl_conf_option *o)
         if (o->help)
                 bl_sb_fmt(b, "\n%s\n", o->help);
         if (o->example)
-                bl_sb_fmt(b, "\n```yaml\n%s\n```\n", o->example);
+                bl_sb_fmt(b, "\n```yaml\n%s: %s\n```\n", o->name, o->example);
 }
 
 /* The table below an option, directly or as what a list or map holds; NULL: none. */

@@ -42,6 +42,12 @@ static const struct bl_conf_option options[] = {
          .help = "How long a digest nonce is good; later it is answered with a new one and `stale`."},
         {"max_contacts", BL_CONF_INT, AT(max_contacts), .def = "32", .min = 1, .max = 1000,
          .help = "Bindings that one address of record may have."},
+        {"snapshot", BL_CONF_PATH, AT(snapshot), .example = "/var/lib/belay/bindings",
+         .help = "A file that registrations are written to and read back from at start, so that a restart forgets "
+                 "none. "
+                 "Without it they are gone until the UAs refresh them."},
+        {"snapshot_every", BL_CONF_MS, AT(snapshot_every_ms), .def = "30s", .min = 1000, .max = 86400000,
+         .help = "How often the snapshot is written; also at the end."},
 };
 
 static void check(void *into, struct bl_conf_check *c)

@@ -4,13 +4,14 @@
 #include "home/home.h"
 
 struct bl_home_options {
-        struct bl_str edge, key_file, users_file;
+        struct bl_str edge, key_file, users_file, snapshot;
         struct bl_conf_array domain;          /* struct bl_str */
         struct bl_conf_array more_edges, via; /* struct bl_str */
         struct bl_conf_array peers;           /* struct bl_home_option_peer */
         int policy;
         bool auth;
         uint32_t min_expires_ms, max_expires_ms, default_expires_ms, nonce_lifetime_ms;
+        uint32_t snapshot_every_ms;
         unsigned max_contacts;
         struct bl_home_domain *_domains; /* filled by the table's check */
         struct bl_home_peer *_peers;

@@ -2,10 +2,9 @@
 
 /* ---- what lists and maps hold ---- */
 
-static const char *const sides[] = {[BL_SIDE_CORE] = "core", [BL_SIDE_UA] = "ua", NULL};
-const struct bl_conf_option bl_option_listener = {"listener", BL_CONF_POINT, BL_CONF_ELEM(struct bl_conf_point),
-                                                  .names = sides};
-const struct bl_conf_option bl_option_domain = {"domain", BL_CONF_DOMAIN, BL_CONF_ELEM(struct bl_str)};
+static const char *const sides[] = {[BL_SIDE_CORE] = "core", [BL_SIDE_EDGE] = "edge", [BL_SIDE_HOME] = "home", NULL};
+static const struct bl_conf_option listener = {"listener", BL_CONF_POINT, BL_CONF_ELEM(struct bl_conf_point),
+                                               .names = sides};
 
 static const struct bl_conf_option net = {"range", BL_CONF_NET, BL_CONF_ELEM(struct bl_net)};
 static const struct bl_conf_option nets = {"ranges", BL_CONF_LIST, BL_CONF_AT(struct bl_trust_option, nets),
@@ -26,7 +25,7 @@ static const struct bl_conf_option dns_options[] = {
         {"servers", BL_CONF_LIST, BL_CONF_AT(struct bl_dns_options, servers), .elem = &server, .max = 8,
          .help = "Name servers to ask instead of the system's (`/etc/resolv.conf`). With this, `/etc/hosts` does not "
                  "count either.",
-         .example = "dns: {servers: [127.0.0.53:53]}"},
+         .example = "{servers: [127.0.0.53:53]}"},
         {"timeout", BL_CONF_MS, BL_CONF_AT(struct bl_dns_options, timeout_ms), .def = "1500ms", .min = 50, .max = 30000,
          .help = "How long the first try of a question may take. There are two per server."},
 };
@@ -97,21 +96,22 @@ static const struct bl_conf_table limit_table =
 static const struct bl_conf_option options[] = {
         {"node", BL_CONF_STR, BL_CONF_AT(struct bl_options, node), .required = true, .min = 1, .max = 32,
          .help = "The node's name, as `edge.members` and the logs have it: letters, digits, `-` and `_`."},
-        {"listen", BL_CONF_LIST, BL_CONF_AT(struct bl_options, listen), .elem = &bl_option_listener, .max = 64,
+        {"listen", BL_CONF_LIST, BL_CONF_AT(struct bl_options, listen), .elem = &listener, .required = true, .min = 1,
+         .max = 64,
          .help = "Where to listen. One listener may serve UAs and other proxies: a far end in `trust`, a fellow member "
                  "or "
                  "one that we connected to is a proxy, all others are UAs. A `core` before it says that no UA comes "
                  "there. `udp 0.0.0.0:5060` is all addresses. An IPv6 address needs quotes around the whole entry. "
                  "With "
-                 "both roles in one file `edge` and `home` each have a `listen` of their own instead.",
-         .example = "listen: [udp 192.0.2.1:5060, tcp 192.0.2.1:5060, core tcp 10.0.0.1:5060, \"udp "
+                 "both roles in one node `edge` or `home` before each listener says whose it is.",
+         .example = "[udp 192.0.2.1:5060, tcp 192.0.2.1:5060, core tcp 10.0.0.1:5060, \"udp "
                     "[2001:db8::1]:5060\"]"},
         {"advertise", BL_CONF_DOMAIN, BL_CONF_AT(struct bl_options, advertise),
          .help = "The host to name in URIs of ours when the address that we listen on is not the one that others reach "
                  "(NAT, `0.0.0.0`)."},
-        {"edge", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, edge), .table = &bl_edge_options_table,
+        {"edge", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, edge), .table = &bl_edge_conf_table,
          .help = "This node is an edge proxy."},
-        {"home", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, home), .table = &bl_home_options_table,
+        {"home", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, home), .table = &bl_home_conf_table,
          .help = "This node is a home proxy: registrar of its domains."},
         {"trust", BL_CONF_MAP, BL_CONF_AT(struct bl_options, trust), .elem = &nets,
          .elem_size = sizeof(struct bl_trust_option), .domain_keys = true,
@@ -119,17 +119,17 @@ static const struct bl_conf_option options[] = {
                  "edge "
                  "knows its home by, and the other way round. Whoever can send from such an address is trusted: name "
                  "single addresses of networks that you control. Fellow `members` need not stand here.",
-         .example = "trust: {example.com: [10.0.2.0/24], edge.example.com: 10.0.1.7}"},
+         .example = "{example.com: [10.0.2.0/24], edge.example.com: 10.0.1.7}"},
         {"map", BL_CONF_MAP, BL_CONF_AT(struct bl_options, map), .elem = &points,
          .elem_size = sizeof(struct bl_map_option), .domain_keys = true,
          .help = "Where a domain or host is, instead of DNS; tried in this order.",
-         .example = "map: {edge.example.com: [udp 127.0.1.1:5060, udp 127.0.1.2:5060]}"},
+         .example = "{edge.example.com: [udp 127.0.1.1:5060, udp 127.0.1.2:5060]}"},
         {"nodes", BL_CONF_MAP, BL_CONF_AT(struct bl_options, nodes), .elem = &node_points,
          .elem_size = sizeof(struct bl_nodes_option), .domain_keys = true,
          .help = "Where single nodes of a cluster are. With it a home that has forgotten a binding finds the right "
                  "edge at "
                  "the first try more often.",
-         .example = "nodes: {edge.example.com: {e1: udp 127.0.1.1:5060, e2: udp 127.0.1.2:5060}}"},
+         .example = "{edge.example.com: {e1: udp 127.0.1.1:5060, e2: udp 127.0.1.2:5060}}"},
         {"workers", BL_CONF_INT, BL_CONF_AT(struct bl_options, workers), .max = 64,
          .help = "Threads that serve, each with its own flows. 0 or not given: one per processor core."},
         {"drain", BL_CONF_MS, BL_CONF_AT(struct bl_options, drain_ms), .def = "2s", .max = 600000, .live = true,
@@ -150,23 +150,28 @@ static bool is_node_name(struct bl_str s)
         return s.n > 0;
 }
 
+/* Each listener belongs to one role, and each role has one. */
 static void check_listeners(const struct bl_options *o, struct bl_conf_check *c)
 {
-        bool both = o->edge && o->home;
-        const struct bl_conf_array *role = o->edge ? &o->edge->listen : &o->home->listen;
-        if (both && (!o->edge->listen.n || !o->home->listen.n))
-                bl_conf_complain(c, "listen",
-                                 "two roles in one node listen separately; write `listen` into `edge` and "
-                                 "into `home`, and not here");
-        else if (both && o->listen.n)
-                bl_conf_complain(c, "listen",
-                                 "with both roles `listen` stands in `edge` and in `home`; take it out here");
-        else if (!both && o->listen.n && role->n)
-                bl_conf_complain(c, "listen", "is there twice, here and in the role; one of them is enough");
-        else if (!both && !o->listen.n && !role->n)
-                bl_conf_complain(c, "listen",
-                                 "is missing; write for example listen: [udp 127.0.0.1:5060, tcp "
-                                 "127.0.0.1:5060]");
+        const struct bl_conf_point *p = BL_CONF_ITEMS(o->listen, struct bl_conf_point);
+        unsigned of_edge = 0, of_home = 0;
+        for (size_t i = 0; i < o->listen.n; i++) {
+                bool edge = p[i].word == BL_SIDE_EDGE || p[i].word == BL_SIDE_CORE, home = p[i].word == BL_SIDE_HOME;
+                if ((edge && !o->edge) || (home && !o->home))
+                        bl_conf_complain(c, "listen", "listener %zu is for \"%s\", which this node is not", i + 1,
+                                         sides[p[i].word]);
+                else if (!edge && !home && o->edge && o->home)
+                        bl_conf_complain(c, "listen",
+                                         "listener %zu is for edge or home? With both roles write one of "
+                                         "them before the transport: edge udp 127.0.1.1:5060",
+                                         i + 1);
+                if (p[i].tp != BL_UDP && p[i].tp != BL_TCP)
+                        bl_conf_complain(c, "listen", "listener %zu: only udp and tcp can be listened on", i + 1);
+                of_edge += edge;
+                of_home += home;
+        }
+        if (o->edge && o->home && (!of_edge || !of_home))
+                bl_conf_complain(c, "listen", "both roles need a listener of their own");
 }
 
 static void check(void *into, struct bl_conf_check *c)
@@ -182,9 +187,9 @@ static void check(void *into, struct bl_conf_check *c)
         check_listeners(o, c);
         if (!o->edge)
                 return;
-        const struct bl_member_option *m = BL_CONF_ITEMS(o->edge->members, struct bl_member_option);
+        const struct bl_edge_option_member *m = BL_CONF_ITEMS(o->edge->members, struct bl_edge_option_member);
         for (size_t i = 0; i < o->edge->members.n; i++) {
-                if (bl_str_ieq(m[i].node, o->node))
+                if (bl_str_ieq(m[i].name, o->node))
                         return;
         }
         bl_conf_complain(c, "node", "%.*s is not one of edge.members; add it there with its address",

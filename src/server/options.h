@@ -1,51 +1,14 @@
-/* What belayd's configuration file can say: one table, and one for each role. */
+/* What belayd's configuration file can say, beside what the roles' own tables say. */
 #pragma once
 #include "conf/conf.h"
-#include "home/home.h"
+#include "edge/conf.h"
+#include "home/conf.h"
 
 /* The words that may stand before a listener's transport. */
-enum bl_side { BL_SIDE_CORE, BL_SIDE_UA };
-
-struct bl_edge_options {
-        struct bl_str cluster, key_file, zone;
-        struct bl_conf_array listen;      /* struct bl_conf_point; only with both roles */
-        struct bl_conf_array members;     /* struct bl_member_option */
-        struct bl_conf_array zones;       /* struct bl_name_option: node -> zone */
-        struct bl_conf_array homes;       /* struct bl_str */
-        struct bl_conf_array next;        /* struct bl_name_option: home domain -> URI */
-        struct bl_conf_array unaware;     /* struct bl_str */
-        struct bl_conf_array redirect_ok; /* struct bl_str */
-        int token;                        /* 1: sealed */
-        uint8_t set_size;
-        uint32_t flow_timer_ms, path_grace_ms;
-};
-struct bl_member_option {
-        struct bl_str node;
-        struct bl_conf_array addr; /* struct bl_addr, one or two */
-};
-struct bl_name_option {
-        struct bl_str name, value;
-};
-
-struct bl_domain_options {
-        int policy; /* enum bl_home_policy */
-        struct bl_str edge;
-        struct bl_conf_array edges, via; /* struct bl_str */
-        bool no_auth;
-};
-struct bl_domain_option {
-        struct bl_str name;
-        struct bl_domain_options *domain;
-};
-struct bl_home_options {
-        struct bl_str domain; /* the one domain, then described by `one`; else empty */
-        struct bl_domain_options one;
-        struct bl_conf_array domains; /* struct bl_domain_option */
-        struct bl_conf_array listen;  /* struct bl_conf_point; only with both roles */
-        struct bl_conf_array peers;   /* struct bl_name_option: domain -> URI, or "dns" */
-        struct bl_str key_file, users_file, snapshot;
-        uint32_t snapshot_every_ms, min_expires_ms, max_expires_ms, default_expires_ms, nonce_lifetime_ms;
-        uint32_t max_contacts;
+enum bl_side {
+        BL_SIDE_CORE, /* of the edge, for proxies only */
+        BL_SIDE_EDGE,
+        BL_SIDE_HOME
 };
 
 struct bl_trust_option {
@@ -97,10 +60,7 @@ struct bl_options {
         struct bl_edge_options *edge; /* NULL: not an edge */
         struct bl_home_options *home; /* NULL: not a home */
 };
-extern const struct bl_conf_table bl_options_table, bl_edge_options_table, bl_home_options_table;
-
-extern const struct bl_conf_option bl_option_listener; /* what a `listen` list holds */
-extern const struct bl_conf_option bl_option_domain;   /* what a list of domains holds */
+extern const struct bl_conf_table bl_options_table;
 
 /* docs/configuration.md. Needs about 32 KiB. */
 void bl_options_manual(struct bl_sb *out);

@@ -1,0 +1,259 @@
+#include "server/daemon.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "server/files.h"
+#include "server/stack.h"
+
+enum { CONF_MAX = 4 << 20, ERRORS = 16 << 10, ROLES = 2 };
+
+struct daemon {
+        const struct bl_daemon_args *args;
+        struct bl_conf *conf; /* what the stacks were built from: kept for life */
+        const struct bl_options *o;
+        struct bl_conf *live; /* the latest one that was read without error */
+        struct bl_options options;
+        struct bl_log_options log;
+        struct bl_stack *stack[ROLES];
+        unsigned n_stacks;
+        struct bl_stack *home; /* one of them, or NULL */
+        bool stopping;
+        uv_thread_t second; /* runs the second stack */
+        int second_rc;
+        uv_thread_t saver;
+        uv_mutex_t lock; /* for `ended` */
+        uv_cond_t wake;
+        bool ended;
+};
+
+/* ---- configuration ---- */
+
+static int load(const char *file, struct bl_sb *err, struct bl_conf **ret_conf)
+{
+        struct bl_str text;
+        int rc = bl_file_read(file, "configuration", "name one with -c FILE; examples/ has some", CONF_MAX, err, &text);
+        if (rc < 0) {
+                bl_sb_addc(err, '\n');
+                return rc;
+        }
+        rc = bl_conf_load(file, text, &bl_options_table, err, ret_conf);
+        bl_file_free(text);
+        return rc;
+}
+
+static void print_errors(const struct bl_sb *err)
+{
+        fprintf(stderr, "%.*s", (int)err->n, err->p);
+}
+
+/* The command line has the last word about the log's format. */
+static void take_options(struct daemon *d)
+{
+        d->options = *(const struct bl_options *)bl_conf_root(d->conf);
+        d->log = *d->options.log;
+        d->options.log = &d->log;
+        if (d->args->log)
+                d->log.format = strcmp(d->args->log, "json") == 0;
+        d->o = &d->options;
+}
+
+static int build(struct daemon *d, bool listen, struct bl_sb *err)
+{
+        const bool has[ROLES] = {d->o->edge != NULL, d->o->home != NULL};
+        for (unsigned i = 0; i < ROLES; i++) {
+                if (!has[i])
+                        continue;
+                size_t before = err->n;
+                int rc =
+                        bl_stack_new(d->o, i == 0 ? BL_STACK_EDGE : BL_STACK_HOME, listen, err, &d->stack[d->n_stacks]);
+                if (rc < 0) {
+                        char line[1024];
+                        struct bl_sb b = BL_SB(line);
+                        bl_sb_addz(&b, d->args->file);
+                        bl_sb_addz(&b, ": ");
+                        bl_sb_add(&b, bl_str_make(err->p + before, err->n - before));
+                        bl_sb_addc(&b, '\n');
+                        err->n = before;
+                        bl_sb_add(err, bl_sb_str(&b));
+                        return rc;
+                }
+                if (i == 1)
+                        d->home = d->stack[d->n_stacks];
+                d->n_stacks++;
+        }
+        return 0;
+}
+
+/* ---- reload ---- */
+
+static void changed(void *arg, struct bl_str path, const struct bl_conf_option *o)
+{
+        struct daemon *d = arg;
+        bl_log_ev(bl_stack_log(d->stack[0]), o->live ? BL_LOG_INFO : BL_LOG_WARN,
+                  o->live ? "option_applied" : "option_needs_restart", BL_KS("key", path));
+}
+
+static void log_errors(struct daemon *d, struct bl_str text)
+{
+        struct bl_str line;
+        while (text.n) {
+                (void)bl_str_cut(text, '\n', &line, &text);
+                if (line.n)
+                        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_ERROR, "reload_refused", BL_KS("error", line));
+        }
+}
+
+static void reload(struct daemon *d)
+{
+        static char text[ERRORS]; /* only ever worker 0's */
+        struct bl_sb err = BL_SB(text);
+        struct bl_conf *fresh = NULL;
+        if (load(d->args->file, &err, &fresh) < 0) {
+                log_errors(d, bl_sb_str(&err));
+                return;
+        }
+        const struct bl_options *o = bl_conf_root(fresh);
+        bl_conf_diff(&bl_options_table, bl_conf_root(d->live), o, changed, d);
+        for (unsigned i = 0; i < d->n_stacks; i++)
+                bl_stack_set_log_level(d->stack[i], (enum bl_level)o->log->level);
+        d->options.drain_ms = o->drain_ms;
+        bl_conf_unref(d->live);
+        d->live = fresh;
+        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "reloaded", BL_KZ("file", d->args->file));
+}
+
+/* ---- snapshot: a thread of its own, for disks are slow ---- */
+
+static void save(struct daemon *d)
+{
+        int rc = bl_stack_save(d->home);
+        if (rc < 0) /* said by hand: the log is another thread's */
+                fprintf(stderr, "level=error event=snapshot_failed file=%s reason=\"%s\"\n", d->o->home->snapshot.p,
+                        bl_err_text(rc));
+}
+
+static void saver(void *arg)
+{
+        struct daemon *d = arg;
+        uint64_t every = (uint64_t)d->o->home->snapshot_every_ms * 1000000u;
+        uv_mutex_lock(&d->lock);
+        while (!d->ended) {
+                if (uv_cond_timedwait(&d->wake, &d->lock, every) == UV_ETIMEDOUT && !d->ended) {
+                        uv_mutex_unlock(&d->lock);
+                        save(d);
+                        uv_mutex_lock(&d->lock);
+                }
+        }
+        uv_mutex_unlock(&d->lock);
+}
+
+static bool start_saver(struct daemon *d)
+{
+        if (!d->home || !d->o->home->snapshot.n)
+                return false;
+        uv_mutex_init(&d->lock);
+        uv_cond_init(&d->wake);
+        if (uv_thread_create(&d->saver, saver, d) == 0)
+                return true;
+        uv_cond_destroy(&d->wake);
+        uv_mutex_destroy(&d->lock);
+        return false;
+}
+
+static void end_saver(struct daemon *d)
+{
+        uv_mutex_lock(&d->lock);
+        d->ended = true;
+        uv_cond_signal(&d->wake);
+        uv_mutex_unlock(&d->lock);
+        uv_thread_join(&d->saver);
+        uv_cond_destroy(&d->wake);
+        uv_mutex_destroy(&d->lock);
+        save(d); /* the last word */
+}
+
+/* ---- running ---- */
+
+static void stop_all(struct daemon *d)
+{
+        for (unsigned i = 0; i < d->n_stacks; i++)
+                bl_world_stop(bl_stack_world(d->stack[i]), d->options.drain_ms);
+}
+
+static void on_signal(struct bl_world *w, int signum, void *arg)
+{
+        struct daemon *d = arg;
+        (void)w;
+        if (signum == SIGHUP) {
+                reload(d);
+                return;
+        }
+        if (d->stopping) { /* asked twice: at once */
+                signal(signum, SIG_DFL);
+                raise(signum);
+        }
+        d->stopping = true;
+        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "stopping", BL_KI("signal", signum));
+        stop_all(d);
+}
+
+static void run_second(void *arg)
+{
+        struct daemon *d = arg;
+        d->second_rc = bl_stack_run(d->stack[1]);
+        stop_all(d); /* one role without the other is not what was asked for */
+}
+
+static int run(struct daemon *d)
+{
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+        int rc = 0;
+        for (size_t i = 0; rc == 0 && i < BL_ARRAY_LEN(signals); i++)
+                rc = bl_world_on_signal(bl_stack_world(d->stack[0]), signals[i], on_signal, d);
+        if (rc < 0)
+                return rc;
+        bool saving = start_saver(d), two = d->n_stacks == 2;
+        if (two && (rc = uv_thread_create(&d->second, run_second, d)) < 0)
+                two = false;
+        if (rc == 0)
+                rc = bl_stack_run(d->stack[0]);
+        stop_all(d);
+        if (two)
+                uv_thread_join(&d->second);
+        if (saving)
+                end_saver(d);
+        return rc < 0 ? rc : d->second_rc;
+}
+
+static int start(struct daemon *d)
+{
+        static char text[ERRORS];
+        struct bl_sb err = BL_SB(text);
+        int rc = load(d->args->file, &err, &d->conf);
+        if (rc == 0) {
+                d->live = bl_conf_ref(d->conf);
+                take_options(d);
+                rc = build(d, !d->args->check, &err);
+        }
+        if (rc < 0)
+                print_errors(&err);
+        else if (d->args->check)
+                printf("%s: good\n", d->args->file);
+        return rc;
+}
+
+int bl_daemon_main(const struct bl_daemon_args *args)
+{
+        struct daemon d = {.args = args};
+        int rc = start(&d);
+        if (rc == 0 && !args->check && (rc = run(&d)) < 0)
+                fprintf(stderr, "belayd: cannot run: %s\n", bl_err_text(rc));
+        for (unsigned i = 0; i < d.n_stacks; i++)
+                bl_stack_free(d.stack[i]);
+        bl_conf_unref(d.live);
+        bl_conf_unref(d.conf);
+        return rc < 0 ? 1 : 0;
+}

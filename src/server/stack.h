@@ -1,0 +1,24 @@
+/*
+ * One role of this node: its world of workers, its keys, its store, its part of the configuration. A node with both
+ * roles has two, which know nothing of each other but what travels between them as SIP.
+ */
+#pragma once
+#include "io/world.h"
+#include "server/options.h"
+
+enum bl_stack_role { BL_STACK_EDGE, BL_STACK_HOME };
+
+struct bl_stack;
+/*
+ * Reads the files that the role names and builds everything; with `listen` also binds. `options` is borrowed for the
+ * stack's life. 0; or < 0 and one line in err: what, where, what to do.
+ */
+int bl_stack_new(const struct bl_options *options, enum bl_stack_role role, bool listen, struct bl_sb *err,
+                 struct bl_stack **ret_stack);
+void bl_stack_free(struct bl_stack *s); /* accepts NULL; not while it runs */
+struct bl_world *bl_stack_world(struct bl_stack *s);
+struct bl_log *bl_stack_log(struct bl_stack *s);                      /* worker 0's */
+int bl_stack_run(struct bl_stack *s);                                 /* until its world is stopped; 0 or < 0 */
+void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level); /* from worker 0, for all workers */
+/* The store's bindings to the file of home.snapshot; nothing when there is none. Any thread. 0 or < 0. */
+int bl_stack_save(struct bl_stack *s);
