@@ -85,9 +85,13 @@ static void fill(struct bl_digest *d, const struct bl_str v[KEYS])
 int bl_digest_parse(struct bl_str value, struct bl_digest *ret_digest)
 {
         struct bl_str s = bl_str_trim(value), v[KEYS], name, text;
-        const char *p = s.p, *end = p + s.n, *q = bl_scan_run(p, end, C_TOKEN);
+        const char *p = s.p, *end, *q;
         uint32_t seen = 0;
 
+        if (s.n == 0)
+                return BL_EMALFORMED;
+        end = p + s.n;
+        q = bl_scan_run(p, end, C_TOKEN);
         if (q == p)
                 return BL_EMALFORMED;
         if (!bl_str_ieq(bl_str_make(p, (size_t)(q - p)), BL_STR("Digest")))

@@ -60,7 +60,7 @@ void bl_draft_request(struct bl_draft *d, struct bl_pool *pool, struct bl_str me
         *d = (struct bl_draft){._pool = pool, ._buf = bl_buf_new(pool, DRAFT_FIRST)};
         if (!d->_buf)
                 d->_rc = BL_ENOMEM;
-        else if (!bl_line_safe(ruri) || (ruri.n && memchr(ruri.p, ' ', ruri.n)))
+        else if (ruri.n == 0 || !bl_line_safe(ruri) || memchr(ruri.p, ' ', ruri.n))
                 fail(d, BL_EINVAL);
         ADD(d, method, BL_STR(" "), ruri, BL_STR(" SIP/2.0\r\n"));
 }

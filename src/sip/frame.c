@@ -27,19 +27,21 @@ static int keepalive(const struct bl_frame_state *st, struct bl_str in, enum bl_
         return 2;
 }
 
-/* Length of start line and headers with the empty line, or BL_EMORE, BL_EMALFORMED (a line that does not end in CRLF).
+/*
+ * Length of start line and headers with the empty line; BL_EMORE, BL_EMALFORMED (a line that does not end in CRLF),
+ * BL_ELIMIT. What stands beyond `max` is not looked at, so that the answer does not depend on how the stream was cut.
  */
-static int find_end(struct bl_frame_state *st, struct bl_str in)
+static int find_end(struct bl_frame_state *st, struct bl_str in, size_t max)
 {
-        size_t at = st->scanned;
+        size_t at = st->scanned, n = in.n < max ? in.n : max;
 
         for (;;) {
-                const char *lf = memchr(in.p + at, '\n', in.n - at);
+                const char *lf = at < n ? memchr(in.p + at, '\n', n - at) : NULL;
                 size_t i;
 
                 if (!lf) {
-                        st->scanned = (uint32_t)in.n;
-                        return BL_EMORE;
+                        st->scanned = (uint32_t)n;
+                        return in.n > max ? BL_ELIMIT : BL_EMORE;
                 }
                 i = (size_t)(lf - in.p);
                 if (i == 0 || in.p[i - 1] != '\r')
@@ -101,14 +103,14 @@ static int content_length(const char *p, const char *end, uint32_t *ret_length)
 static int headers_done(struct bl_frame_state *st, struct bl_str in, size_t max, struct bl_str *ret_octets)
 {
         uint32_t length;
-        int n = find_end(st, in);
+        int n = find_end(st, in, max);
 
         if (n < 0)
-                return n == BL_EMORE && in.n > max ? BL_ELIMIT : n;
+                return n;
         *ret_octets = bl_str_make(in.p, (size_t)n); /* so that the refusals below can be answered */
         if (content_length(in.p, in.p + n, &length) < 0)
                 return BL_EMALFORMED;
-        if ((size_t)n > max || length > max - (size_t)n)
+        if (length > max - (size_t)n)
                 return BL_ELIMIT;
         st->need = (uint32_t)n + length;
         return 0;

@@ -493,9 +493,11 @@ static int finish(struct parse *ps, struct bl_parse_error *ret_error)
 int bl_msg_parse(struct bl_str in, bool datagram, struct bl_arena *arena, struct bl_msg **ret_msg,
                  struct bl_parse_error *ret_error)
 {
-        struct parse ps = {.in = in, .start = in.p, .end = in.p + in.n, .arena = arena};
+        struct parse ps = {.in = in.n ? in : bl_str_make("", 0), .arena = arena};
         const char *headers;
 
+        ps.start = ps.in.p;
+        ps.end = ps.in.p + ps.in.n;
         while (ps.end - ps.start >= 2 && ps.start[0] == '\r' && ps.start[1] == '\n')
                 ps.start += 2; /* RFC 3261 7.5 */
         if (ps.start == ps.end) {

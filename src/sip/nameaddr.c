@@ -57,10 +57,11 @@ static int parse_bare(const char *p, const char *end, struct bl_nameaddr *na)
 int bl_nameaddr_parse(struct bl_str in, struct bl_nameaddr *ret_na)
 {
         struct bl_nameaddr na = {.all = bl_str_trim(in)};
-        const char *p = na.all.p, *end = p + na.all.n, *q;
+        const char *p = na.all.p, *end, *q;
 
-        if (p == end)
+        if (na.all.n == 0)
                 return BL_EMALFORMED;
+        end = p + na.all.n;
         if (na.all.n == 1 && *p == '*') {
                 na.star = true;
                 *ret_na = na;

@@ -12,9 +12,13 @@ static const char *bare_end(const char *p, const char *end, bool name)
 
 bool bl_params_next(struct bl_str *list, struct bl_param *ret_param)
 {
-        const char *end = list->p + list->n, *p = bl_scan_lws(list->p, end), *q, *v;
+        const char *end, *p, *q, *v;
         struct bl_param out = {0};
 
+        if (list->n == 0)
+                return false;
+        end = list->p + list->n;
+        p = bl_scan_lws(list->p, end);
         if (p == end || *p != ';')
                 return *list = bl_str_make(end, 0), false;
         out.all.p = p;

@@ -4,12 +4,10 @@
 
 bool bl_line_safe(struct bl_str s)
 {
-        const char *end = s.p + s.n;
-
-        for (const char *p = s.p; p < end; p++) {
-                if (*p == '\r' && end - p >= 3 && p[1] == '\n' && bl_is_wsp(p[2]))
-                        p += 2; /* a fold of the original */
-                else if (*p == '\r' || *p == '\n')
+        for (size_t i = 0; i < s.n; i++) {
+                if (s.p[i] == '\r' && s.n - i >= 3 && s.p[i + 1] == '\n' && bl_is_wsp(s.p[i + 2]))
+                        i += 2; /* a fold of the original */
+                else if (s.p[i] == '\r' || s.p[i] == '\n')
                         return false;
         }
         return true;

@@ -130,9 +130,13 @@ static const char *scan_scheme(const char *p, const char *end, struct bl_uri *u)
 int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri)
 {
         struct bl_uri u = {.all = in};
-        const char *end = in.p + in.n, *p = scan_scheme(in.p, end, &u);
+        const char *end, *p;
         int rc;
 
+        if (in.n == 0)
+                return BL_EMALFORMED;
+        end = in.p + in.n;
+        p = scan_scheme(in.p, end, &u);
         if (!p)
                 return BL_EMALFORMED;
         switch (u.scheme) {

@@ -32,10 +32,14 @@ static unsigned next_unit(const char **p, const char *end, bool fold)
 
 bool bl_text_eq(struct bl_str a, struct bl_str b, bool fold)
 {
-        const char *p = a.p, *q = b.p, *pe = p + a.n, *qe = q + b.n;
+        const char *p = a.p, *q = b.p, *pe, *qe;
 
         if (bl_str_eq(a, b))
                 return true;
+        if (a.n == 0 || b.n == 0)
+                return false;
+        pe = p + a.n;
+        qe = q + b.n;
         while (p < pe && q < qe)
                 if (next_unit(&p, pe, fold) != next_unit(&q, qe, fold))
                         return false;
@@ -48,7 +52,9 @@ static uint64_t text_hash(uint64_t seed, struct bl_str s, bool fold)
         char units[HASH_MAX];
         size_t n = 0;
 
-        if (!fold && !memchr(s.p ? s.p : "", '%', s.n))
+        if (s.n == 0)
+                return bl_hash(seed, s);
+        if (!fold && !memchr(s.p, '%', s.n))
                 return bl_hash(seed, bl_str_make(s.p, s.n < HASH_MAX ? s.n : HASH_MAX));
         for (const char *p = s.p, *end = p + s.n; p < end && n < HASH_MAX; n++) {
                 unsigned unit = next_unit(&p, end, fold);

@@ -43,11 +43,14 @@ int bl_via_parse(struct bl_str in, struct bl_via *ret_via)
 {
         static const char magic[] = {'z', '9', 'h', 'G', '4', 'b', 'K'};
         struct bl_via via = {.all = bl_str_trim(in)};
-        const char *p = via.all.p, *end = p + via.all.n, *q;
+        const char *p = via.all.p, *end, *q;
         enum bl_host_kind kind;
         struct bl_param param;
         struct bl_str list, text;
 
+        if (via.all.n == 0)
+                return BL_EMALFORMED;
+        end = p + via.all.n;
         p = protocol_part(p, end, true, &text);
         p = p ? protocol_part(p, end, true, &text) : NULL;
         p = p ? protocol_part(p, end, false, &via.transport) : NULL;

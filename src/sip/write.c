@@ -18,7 +18,7 @@ static size_t bound(const struct bl_msg *m, const struct bl_edits *e)
 static void put_start_line(struct bl_put *w, const struct bl_msg *m, const struct bl_edits *e)
 {
         if (m->is_request && e->_has_ruri) {
-                w->unsafe |= !bl_line_safe(e->_ruri) || memchr(e->_ruri.p, ' ', e->_ruri.n);
+                w->unsafe |= e->_ruri.n == 0 || !bl_line_safe(e->_ruri) || memchr(e->_ruri.p, ' ', e->_ruri.n);
                 bl_put(w, m->method_name);
                 bl_put(w, BL_STR(" "));
                 bl_put(w, e->_ruri);

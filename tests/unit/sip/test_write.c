@@ -249,6 +249,11 @@ static void refuses_injection(void **state)
                 assert_int_equal(bl_draft_end(&d, BL_STR(""), BL_STR(""), &buf), BL_EINVAL);
         }
         bl_edits_init(&f->e, f->m, f->arena);
+        bl_edit_ruri(&f->e, BL_STR(""));
+        assert_int_equal(bl_write(f->pool, f->m, &f->e, &buf), BL_EINVAL);
+        bl_draft_request(&d, f->pool, BL_STR("BYE"), (struct bl_str){NULL, 0});
+        assert_int_equal(bl_draft_end(&d, BL_STR(""), BL_STR(""), &buf), BL_EINVAL);
+        bl_edits_init(&f->e, f->m, f->arena);
         bl_edit_ruri(&f->e, BL_STR("sip:a SIP/2.0"));
         assert_int_equal(bl_write(f->pool, f->m, &f->e, &buf), BL_EINVAL);
         assert_int_equal(bl_pool_used(f->pool), 0);
