@@ -178,6 +178,8 @@ static inline unsigned kit_map_fill(void)
                 {"udp.example", "", "10.0.4.1:5060", BL_UDP},
                 {"udp.example", "", "10.0.4.2:5060", BL_UDP},
                 {"good.example", "", "10.0.5.1:5060", BL_TCP},
+                {"ports.example", "", "10.0.6.1:5060", BL_TCP},
+                {"ports.example", "", "10.0.6.1:5061", BL_TCP},
         };
         for (unsigned i = 0; i < BL_ARRAY_LEN(rows); i++)
                 kit_map[i] = (struct bl_static_route){.host = bl_str_z(rows[i].host),

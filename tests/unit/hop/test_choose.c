@@ -152,7 +152,31 @@ static void a_domain_follows_rfc_3263_not_the_last_confirmed(void **state)
         fake_pass(k->f, 11000); /* h1 may be asked again; it is opened beside the traffic that goes to h2 */
         assert_int_equal(goes_by(k, "sip:home.example;lr", 0), h2);
         h1 = kit_up(k, H1);
-        assert_int_equal(goes_by(k, "sip:home.example;lr", 0), h1);
+        for (unsigned i = 0; i < 16; i++) { /* whatever the Call-ID: the map has an order */
+                char call[16];
+                struct bl_send_want w = {.u = kit_uri("sip:home.example;lr"), .method = BL_M_BYE};
+                snprintf(call, sizeof(call), "call-%u", i);
+                w.call_id = bl_str_z(call);
+                kit_go_want(k, &w);
+                assert_int_equal(k->try_flow, h1);
+                bl_send_free(k->s);
+        }
+        kit_free(k);
+}
+
+/* Two servers at one address are two targets. */
+static void a_port_makes_another_target(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:ports.example;lr", 0);
+        kit_down(k, kit_opened(k, "10.0.6.1:5060"), -111);
+        bl_flow_id second = kit_up(k, "10.0.6.1:5061");
+        kit_resp(k, second, 200);
+        fake_pass(k->f, 11000);
+        assert_int_equal(goes_by(k, "sip:ports.example;lr", 0), second);
+        bl_flow_id first = kit_up(k, "10.0.6.1:5060"); /* the preferred one, opened beside */
+        assert_int_equal(goes_by(k, "sip:ports.example;lr", 0), first);
         kit_free(k);
 }
 
@@ -244,6 +268,11 @@ static void a_maddr_counts_only_when_allowed(void **state)
         assert_int_equal(k->try_flow, 0); /* not by the flow to another node */
         bl_flow_id node = kit_up(k, "10.0.5.9:5060");
         assert_true(bl_flow_linked(kit_flow(k, node), BL_STR("good.example")));
+        kit_resp(k, node, 200);
+        /* And when that node is not there, no other stands in for it. */
+        kit_go(k, BL_M_BYE, "sip:good.example;lr;maddr=10.0.5.8;transport=tcp", BL_SEND_USE_MADDR);
+        kit_down(k, kit_opened(k, "10.0.5.8:5060"), -111);
+        assert_int_equal(k->n_render, 0);
         kit_free(k);
 }
 
@@ -338,6 +367,7 @@ int main(void)
                 cmocka_unit_test(another_domains_flow_is_never_used),
                 cmocka_unit_test(never_back_where_it_came_from_unless_exact),
                 cmocka_unit_test(a_domain_follows_rfc_3263_not_the_last_confirmed),
+                cmocka_unit_test(a_port_makes_another_target),
                 cmocka_unit_test(equal_targets_share_the_calls),
                 cmocka_unit_test(discovery_opens_even_where_one_matches),
                 cmocka_unit_test(a_maddr_counts_only_when_allowed),

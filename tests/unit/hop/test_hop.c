@@ -165,6 +165,10 @@ static void a_uas_bindings_go_with_its_flow(void **state)
         kit_down(k, ua, -104);
         again = kit_accept(k, "10.0.7.1:4000");
         assert_false(kit_bound(k, "sip:p@own.example;lr", again));
+        struct bl_sticky_stats left;
+        bl_sticky_expire(k->sticky, kit_env(k)->now);
+        bl_sticky_get_stats(k->sticky, &left);
+        assert_int_equal(left.bindings, 0); /* not kept for anybody */
         kit_go(k, BL_M_BYE, "sip:p@own.example;lr", BL_SEND_UA);
         fake_pass(k->f, 1);
         assert_int_equal(k->failed, 430);

@@ -411,6 +411,27 @@ static void once_one_rings_the_others_do_not_count(void **state)
         }
 }
 
+/* Nor afterwards: when what rang dies, it is as if they had said nothing. */
+static void what_did_not_count_is_not_remembered(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, BL_SEND_BELAY, &h1);
+        (void)state;
+        fake_pass(k->f, 1100);
+        bl_flow_id h2 = kit_up(k, H2);
+        kit_resp(k, h2, 183);
+        kit_resp(k, h1, 503);
+        kit_down(k, h2, -104);
+        kit_down(k, kit_opened(k, H2), -111);
+        assert_int_equal(k->n_seen, 1);
+        assert_int_equal(k->n_ended, 0);
+        fake_pass(k->f, 600);
+        h2 = kit_up(k, H2);
+        kit_resp(k, h2, 200);
+        assert_int_equal(k->status[k->n_seen - 1], 200);
+        kit_free(k);
+}
+
 /* ---- doubt ---- */
 
 static void doubtful_answers_lose_to_any_other(void **state)
@@ -746,6 +767,28 @@ static void alternatives_when_the_first_is_spent(void **state)
         kit_free(k);
 }
 
+static void the_retry_budget_is_sixteen(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        char text[17][64], addr[32];
+        struct bl_uri u[17];
+        struct bl_send_want w = {.alt = u + 1, .n_alt = 16, .method = BL_M_INVITE, .flags = BL_SEND_UA};
+        (void)state;
+        for (unsigned i = 0; i < 17; i++) {
+                snprintf(text[i], sizeof(text[i]), "sip:p%u@edge.example.com;lr", i);
+                snprintf(addr, sizeof(addr), "10.0.1.%u:4000", i + 1);
+                u[i] = kit_uri(text[i]);
+                kit_bind(k, text[i], kit_accept(k, addr), BL_BIND_PATH);
+        }
+        w.u = u[0];
+        kit_go_want(k, &w);
+        for (unsigned i = 0; i < 17 && k->s; i++)
+                kit_resp(k, k->try_flow, 430);
+        assert_int_equal(k->n_render, 16);
+        assert_seen1(k, 430);
+        kit_free(k);
+}
+
 static void render_may_skip_a_candidate(void **state)
 {
         struct kit *k = kit_new_tuned(never, NULL);
@@ -817,6 +860,7 @@ int main(void)
                 cmocka_unit_test(never_after_101_199_unless_the_flow_died),
                 cmocka_unit_test(a_503_after_180_is_final),
                 cmocka_unit_test(once_one_rings_the_others_do_not_count),
+                cmocka_unit_test(what_did_not_count_is_not_remembered),
                 cmocka_unit_test(doubtful_answers_lose_to_any_other),
                 cmocka_unit_test(doubt_that_stays_is_shown_as_such),
                 cmocka_unit_test(a_408_says_less_than_doubt),
@@ -836,6 +880,7 @@ int main(void)
                 cmocka_unit_test(cancel_before_anything_was_sent),
                 cmocka_unit_test(cancel_that_nobody_answers_ends_after_64_t1),
                 cmocka_unit_test(alternatives_when_the_first_is_spent),
+                cmocka_unit_test(the_retry_budget_is_sixteen),
                 cmocka_unit_test(render_may_skip_a_candidate),
                 cmocka_unit_test(every_allocation_may_fail),
         };
