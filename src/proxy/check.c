@@ -223,11 +223,8 @@ void proxy_on_request(void *ctx, struct bl_flow *f, struct bl_msg *m)
                 proxy_refuse(p, f, m, 481, "cancel_of_nothing", none(), none());
                 return;
         }
-        if (m->method == BL_M_ACK && m->to_tag.n) {
-                char tag[PROXY_TAG];
-                if (bl_str_eq(m->to_tag, proxy_tag(p, m, tag)))
-                        return; /* it acknowledges what we answered without a transaction */
-        }
+        if (m->method == BL_M_ACK && proxy_is_own_tag(p, m))
+                return; /* it acknowledges what we answered without a transaction */
         if (hops_left(p, f, m) && no_loop(p, f, m) && breadth_ok(p, f, m) && requirements_met(p, f, m))
                 to_role(p, f, m);
 }

@@ -154,9 +154,11 @@ static int edit_received(const struct bl_px *px, struct bl_edits *e)
 {
         const struct bl_via *v = &px->msg->via;
         struct bl_addr named;
-        bool literal = bl_addr_parse(v->host, &named) == 0 && bl_addr_eq_ip(&named, &px->source);
-        if (!px->source.family || (literal && !v->has_rport && !v->received.n))
+        if (!px->source.family)
                 return 0;
+        if (!v->has_rport && !v->received.n && bl_addr_parse(v->host, &named) == 0 &&
+            bl_addr_eq_ip(&named, &px->source))
+                return 0; /* it says so already */
         size_t cap = v->all.n + 2 * BL_ADDR_TEXT;
         struct bl_sb b = {bl_arena_alloc(e->arena, cap), 0, cap, false};
         if (!b.p)

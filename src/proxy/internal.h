@@ -144,9 +144,10 @@ void proxy_reply(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m, 
 void proxy_refuse(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m, unsigned status, const char *reason,
                   struct bl_str phrase, struct bl_str extra);
 void proxy_count_refusal(struct bl_proxy *p, bl_flow_id f, const struct bl_msg *m, unsigned status, const char *reason);
-enum { PROXY_TAG = 20 };
+enum { PROXY_TAG = 17 };
 /* The To tag of what we answer: the same for every copy, and known again when its ACK comes. */
 struct bl_str proxy_tag(const struct bl_proxy *p, const struct bl_msg *m, char out[PROXY_TAG]);
+bool proxy_is_own_tag(const struct bl_proxy *p, const struct bl_msg *m); /* m: an ACK */
 struct bl_arena *proxy_arena(struct bl_proxy *p); /* for one write; give it back with proxy_arena_done */
 void proxy_arena_done(struct bl_proxy *p);
 struct bl_str proxy_retry_after(struct bl_proxy *p, char *out, size_t cap); /* a Retry-After line, spread */

@@ -21,6 +21,12 @@ struct bl_str proxy_tag(const struct bl_proxy *p, const struct bl_msg *m, char o
         return bl_sb_str(&b);
 }
 
+bool proxy_is_own_tag(const struct bl_proxy *p, const struct bl_msg *m)
+{
+        char tag[PROXY_TAG];
+        return m->to_tag.n == PROXY_TAG && m->to_tag.p[0] == 'b' && bl_str_eq(m->to_tag, proxy_tag(p, m, tag));
+}
+
 void proxy_reply(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m, const struct bl_response *r)
 {
         if (!f || m->method == BL_M_ACK)

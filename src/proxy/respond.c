@@ -52,6 +52,8 @@ static unsigned written_status(const struct bl_buf *b)
 static bool has_another_via(const struct bl_msg *m)
 {
         struct bl_values it = {0};
+        if (m->first[BL_H_VIA] != m->last[BL_H_VIA])
+                return true; /* two lines: nearly always */
         return bl_msg_values(m, BL_H_VIA, &it) && bl_msg_values(m, BL_H_VIA, &it);
 }
 

@@ -39,7 +39,9 @@ struct ep {
 struct rig {
         struct sim *s;
         struct sim_node *node;
-        struct bl_proxy *p;
+        struct bl_proxy *p, *p2; /* of worker 0, and of worker 1 when there are two */
+        unsigned workers;
+        struct bl_txn_index *index;
         struct bl_sticky *sticky;
         struct ep *ep[EPS];
         struct bl_static_route map[EPS * 2 + 2]; /* the last two: pair.test, bob first, then carol */
@@ -63,7 +65,10 @@ struct rig {
 
 static inline void ep_store(struct ep *e, bl_us at, bl_flow_id f, const char *p, size_t n)
 {
-        assert_in_range(e->n, 0, EP_MSGS - 1);
+        if (e->n == EP_MSGS) {
+                sim_ladder(sim_of(e->node), stderr, false);
+                fail_msg("too many messages");
+        }
         char *text = malloc(n + 1);
         memcpy(text, p, n);
         text[n] = 0;
@@ -225,24 +230,31 @@ static inline void rig_boot(struct sim_node *n, void *ctx)
         r->env = sim_env(n, 0);
         r->p = bl_proxy_new(r->env, &r->conf, &r->role, r);
         assert_non_null(r->p);
+        if (r->workers < 2)
+                return;
+        r->p2 = bl_proxy_new(sim_env(n, 1), &r->conf, &r->role, r);
+        assert_non_null(r->p2);
+        bl_flows_join((struct bl_flows *[]){r->p->flows, r->p2->flows}, 2);
 }
 static inline void rig_dead(struct sim_node *n, void *ctx)
 {
         struct rig *r = ctx;
         (void)n;
         bl_proxy_free(r->p);
-        r->p = NULL;
+        bl_proxy_free(r->p2);
+        r->p = r->p2 = NULL;
 }
 
 /* Not yet started: conf and role may still be changed. */
-static inline struct rig *rig_new(void)
+static inline struct rig *rig_new_with(unsigned workers)
 {
         static const char *const names[EPS] = {"alice", "bob", "carol", "dave"};
         static const char *const hosts[EPS] = {"alice.test", "bob.test", "carol.test", "dave.test"};
         static const struct sim_node_ops ops = {.boot = rig_boot, .dead = rig_dead};
         struct rig *r = calloc(1, sizeof(*r));
         r->s = sim_new(7);
-        r->node = sim_node(r->s, "proxy", 1, &ops, r);
+        r->node = sim_node(r->s, "proxy", workers, &ops, r);
+        r->workers = workers;
         r->listeners[0] = (struct bl_listener_info){.tp = BL_UDP, .local = sim_addr(r->node, 5060)};
         r->listeners[1] = (struct bl_listener_info){.tp = BL_TCP, .local = sim_addr(r->node, 5060)};
         sim_listen(r->node, BL_UDP, 5060);
@@ -258,6 +270,7 @@ static inline struct rig *rig_new(void)
                 r->map[2 * EPS + i] = (struct bl_static_route){
                         .host = BL_STR("pair.test"), .tp = BL_TCP, .addr = sim_addr(r->ep[BOB + i]->node, 5060)};
         r->sticky = bl_sticky_new(&(struct bl_sticky_conf){.hash_seed = 1});
+        r->index = workers > 1 ? bl_txn_index_new(1) : NULL;
         r->own[0] = BL_STR("proxy.test");
         r->conf = (struct bl_proxy_conf){.role_name = BL_STR("rig"),
                                          .node = BL_STR("proxy"),
@@ -269,7 +282,8 @@ static inline struct rig *rig_new(void)
                                                  .n_own = 1,
                                                  .may_open = true,
                                                  .ping_every_ms = UINT32_MAX},
-                                         .sticky = r->sticky};
+                                         .sticky = r->sticky,
+                                         .index = r->index};
         r->role = (struct bl_role){.request = rig_request,
                                    .response = rig_response,
                                    .target_failed = rig_failed,
@@ -278,6 +292,11 @@ static inline struct rig *rig_new(void)
         r->decide = to_ruri;
         r->arena = bl_arena_new(1 << 20);
         return r;
+}
+
+static inline struct rig *rig_new(void)
+{
+        return rig_new_with(1);
 }
 
 static inline bl_flow_id rig_open(struct rig *r, unsigned who, enum bl_tp tp)
@@ -310,6 +329,7 @@ static inline void rig_free(struct rig *r)
 {
         sim_free(r->s);
         bl_sticky_free(r->sticky);
+        bl_txn_index_free(r->index);
         for (unsigned i = 0; i < EPS; i++)
                 ep_free(r->ep[i]);
         bl_arena_free(r->arena);
@@ -318,7 +338,7 @@ static inline void rig_free(struct rig *r)
 
 static inline size_t rig_txns(struct rig *r)
 {
-        return bl_txns_count(bl_proxy_txns(r->p));
+        return bl_txns_count(bl_proxy_txns(r->p)) + (r->p2 ? bl_txns_count(bl_proxy_txns(r->p2)) : 0);
 }
 
 /* Everything that was begun must end by itself: contexts, transactions, memory (protocol.md 7.5). */
@@ -326,6 +346,8 @@ static inline void rig_end(struct rig *r)
 {
         sim_run_for(r->s, BL_SEC(70));
         assert_int_equal(bl_proxy_contexts(r->p), 0);
+        if (r->p2)
+                assert_int_equal(bl_proxy_contexts(r->p2), 0);
         assert_int_equal(rig_txns(r), 0);
         assert_int_equal(r->p->kept_octets, 0);
         sim_kill(r->node, SIM_KILL_SILENT);
