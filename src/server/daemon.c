@@ -127,12 +127,35 @@ static void reload(struct daemon *d)
 
 /* ---- snapshot: a thread of its own, for disks are slow ---- */
 
+struct save_post { /* the outcome, on its way to the log, which is worker 0's; freed there */
+        struct bl_post post;
+        struct daemon *d;
+        int rc;
+};
+
+static void say_failure(struct daemon *d, int rc)
+{
+        bl_log_ev(bl_stack_log(d->home), BL_LOG_ERROR, "snapshot_failed", BL_KS("file", d->o->home->snapshot),
+                  BL_KZ("reason", bl_err_text(rc)));
+}
+
+static void save_failed(struct bl_post *p, struct env *env)
+{
+        struct save_post *s = BL_CONTAINER(p, struct save_post, post);
+        (void)env;
+        say_failure(s->d, s->rc);
+        free(s);
+}
+
 static void save(struct daemon *d)
 {
         int rc = bl_stack_save(d->home);
-        if (rc < 0) /* said by hand: the log is another thread's */
-                fprintf(stderr, "level=error event=snapshot_failed file=%s reason=\"%s\"\n", d->o->home->snapshot.p,
-                        bl_err_text(rc));
+        struct save_post *s = rc < 0 ? malloc(sizeof(*s)) : NULL;
+        struct env *env = bl_world_env(bl_stack_world(d->home), 0);
+        if (!s)
+                return;
+        *s = (struct save_post){.post.run = save_failed, .d = d, .rc = rc};
+        env->ops->post(env, 0, &s->post);
 }
 
 static void saver(void *arg)
@@ -172,7 +195,9 @@ static void end_saver(struct daemon *d)
         uv_thread_join(&d->saver);
         uv_cond_destroy(&d->wake);
         uv_mutex_destroy(&d->lock);
-        save(d); /* the last word */
+        int rc = bl_stack_save(d->home); /* the last word */
+        if (rc < 0)
+                say_failure(d, rc);
 }
 
 /* ---- running ---- */
