@@ -139,11 +139,13 @@ struct bl_str bl_flow_link_next(const struct bl_flow *f, const void **cursor, en
 
 /*
  * Keep-alive as client: double CRLF on streams, STUN on UDP, the first at once, then every `every_ms`; when nothing at
- * all is heard for `wait_ms` after one, the flow is closed (why BL_ETIMEOUT). 0 stops. Called again: starts anew (hop/
- * probes a silent far end so), but an answer that is due already stays due. On an opening flow it starts when that is
- * up.
+ * all is heard for `wait_ms` after one, the flow is closed (why BL_ETIMEOUT). 0 stops. Called again: starts anew, but
+ * an answer that is due already stays due. On an opening flow it starts when that is up.
  */
 void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
+/* One ping now, unless an answer is awaited already; nothing heard for `wait_ms`: closed as above. Whoever keeps the
+ * flow alive goes on doing so. Only on a flow that is up. */
+void bl_flow_probe(struct bl_flow *f, uint32_t wait_ms);
 
 /* Hands a copy of `m`, which came by the flow `from`, to another worker, whose `stray` gets it. Lost without memory. */
 void bl_flow_pass(struct bl_flows *fs, unsigned worker, bl_flow_id from, const struct bl_msg *m);

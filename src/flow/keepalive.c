@@ -11,7 +11,7 @@ static void stun_id(const struct bl_flow *f, uint8_t id[12])
         memcpy(id + 8, &gen, 4);
 }
 
-static void send_ping(struct bl_flow *f)
+static void send_ping(struct bl_flow *f, uint32_t wait_ms)
 {
         struct env *env = f->_flows->env;
         f->_ping_sent = env->now ? env->now : 1;
@@ -22,7 +22,7 @@ static void send_ping(struct bl_flow *f)
         } else {
                 bl_flow_send_text(f, "\r\n\r\n", 4);
         }
-        env_arm_in(env, &f->_ping, BL_MS(f->_ping_wait_ms));
+        env_arm_in(env, &f->_ping, BL_MS(wait_ms));
 }
 
 static void on_ping(struct bl_timer *timer)
@@ -30,7 +30,7 @@ static void on_ping(struct bl_timer *timer)
         struct bl_flow *f = BL_CONTAINER(timer, struct bl_flow, _ping);
         struct bl_flows *fs = f->_flows;
         if (!f->_ping_sent) {
-                send_ping(f);
+                send_ping(f, f->_ping_wait_ms);
         } else if (f->heard_at > f->_ping_sent) {
                 bl_keepalive_pong(f); /* the pong is behind a long message, but the far end lives */
         } else {
@@ -44,7 +44,7 @@ void bl_keepalive_start(struct bl_flow *f)
         bool silent = f->_ping_sent && f->heard_at <= f->_ping_sent; /* since the ping that is under way */
         bl_us due = silent ? f->_ping._at : UINT64_MAX;
         f->_ping.fire = on_ping;
-        send_ping(f);
+        send_ping(f, f->_ping_wait_ms);
         if (due < f->_ping._at) /* asked again and again, a dead far end would never be found out */
                 env_arm(f->_flows->env, &f->_ping, due);
 }
@@ -58,7 +58,10 @@ void bl_keepalive_pong(struct bl_flow *f)
         }
         bl_us next = f->_ping_sent + BL_MS(f->_ping_every_ms);
         f->_ping_sent = 0;
-        env_arm(fs->env, &f->_ping, next > fs->env->now ? next : fs->env->now);
+        if (f->_ping_every_ms)
+                env_arm(fs->env, &f->_ping, next > fs->env->now ? next : fs->env->now);
+        else
+                env_disarm(fs->env, &f->_ping); /* a probe's */
         bl_count(fs->pongs);
         if (fs->user.pong)
                 fs->user.pong(fs->ctx, f);
@@ -95,4 +98,17 @@ void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms)
                 f->_ping_sent = 0;
                 env_disarm(f->_flows->env, &f->_ping);
         }
+}
+
+void bl_flow_probe(struct bl_flow *f, uint32_t wait_ms)
+{
+        struct env *env = f->_flows->env;
+        bl_us due = env->now + BL_MS(wait_ms);
+        if (f->state != BL_FLOW_UP)
+                return;
+        f->_ping.fire = on_ping;
+        if (!f->_ping_sent)
+                send_ping(f, wait_ms);
+        else if (due < f->_ping._at)
+                env_arm(env, &f->_ping, due);
 }

@@ -378,8 +378,8 @@ static void flow_bind_host(struct bl_hops *h, struct bl_flow *f, struct bl_str h
 static void flow_keepalive(struct hop_flow *hf, struct bl_flow *f)
 {
         struct bl_hops *h = hf->hops;
-        if (hf->pinging || !hf->belay || !f->ours || h->conf.ping_every_ms == UINT32_MAX)
-                return;
+        if (hf->pinging || !hf->belay || !f->ours || h->conf.no_reopen || h->conf.ping_every_ms == UINT32_MAX)
+                return; /* a UA keeps its flows alive by Flow-Timer */
         hf->pinging = true;
         bl_flow_keepalive(f, h->conf.ping_every_ms, h->conf.ping_wait_ms);
 }
@@ -397,6 +397,7 @@ static void flow_restore(struct hop_flow *hf, struct bl_flow *f)
         hf->attempts = 0;
         hf->state = HOP_FLOW_UP;
         hop_failed_clear(h, hf->tp, &hf->addr);
+        flow_keepalive(hf, f);
 }
 
 static void flow_up_ours(struct hop_flow *hf, struct bl_flow *f)
@@ -411,7 +412,7 @@ static void flow_up_ours(struct hop_flow *hf, struct bl_flow *f)
         hop_pool_unstr(h, &hf->bind);
         if (hf->kept && hf->tp == BL_UDP && hf->belay) {
                 hf->state = HOP_FLOW_PROVING;
-                bl_flow_keepalive(f, h->conf.ping_wait_ms, h->conf.ping_wait_ms);
+                bl_flow_probe(f, h->conf.ping_wait_ms);
                 return;
         }
         if (hf->tp != BL_UDP || hf->kept)
@@ -475,14 +476,7 @@ void hop_flow_heard(struct bl_hops *h, bl_flow_id id)
 
 void bl_hops_flow_pong(struct bl_hops *h, struct bl_flow *f)
 {
-        struct hop_flow *hf = hop_flow_of(h, f->id);
-        if (!hf)
-                return;
         hop_flow_heard(h, f->id);
-        if (!hf->pinging) { /* that was a probe */
-                bl_flow_keepalive(f, 0, 0);
-                flow_keepalive(hf, f);
-        }
 }
 
 /* ---- down ---- */
@@ -589,10 +583,7 @@ void hop_flow_suspect(struct bl_hops *h, bl_flow_id id)
         if (!hf || !f || hf->suspect_at)
                 return;
         hf->suspect_at = h->env->now;
-        if (f->ours || bl_tp_is_stream(f->tp)) { /* a probe; its answer, or the close it leads to, tells */
-                hf->pinging = false;
-                bl_flow_keepalive(f, h->conf.ping_wait_ms, h->conf.ping_wait_ms);
-        }
+        bl_flow_probe(f, h->conf.ping_wait_ms); /* its answer, or the close it leads to, tells */
 }
 
 void hop_flow_avoid(struct bl_hops *h, bl_flow_id id, uint32_t seconds)

@@ -27,8 +27,8 @@ struct bl_hops_conf {
         const struct bl_str *own;
         unsigned n_own; /* domains that are ours: never bound to a flow (an edge's cluster, a home's domain) */
         bool may_open;  /* default policy; a send can forbid it */
-        bool no_reopen; /* a UA recovers its flows by itself (RFC 5626 section 4.5): bindings go with a closed flow,
-                           nothing is re-opened in the background */
+        bool no_reopen; /* a UA recovers its flows and keeps them alive by itself (RFC 5626 sections 4.4, 4.5): bindings
+                           go with a closed flow, nothing is re-opened or pinged in the background */
 };
 struct bl_hops *bl_hops_new(struct bl_txns *txns, struct bl_sticky *sticky, const struct bl_hops_conf *conf);
 void bl_hops_free(struct bl_hops *h);

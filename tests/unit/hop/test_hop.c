@@ -213,6 +213,43 @@ static void pings_go_to_belay_only(void **state)
         kit_free(k);
 }
 
+/* A probe leaves the owner's own keep-alive as it was. */
+static void a_probe_does_not_end_a_keepalive(void **state)
+{
+        struct kit *k = kit_new_tuned(like_a_ua, NULL);
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:good.example;lr", BL_SEND_BELAY);
+        bl_flow_id f = kit_up(k, "10.0.5.1:5060");
+        bl_flow_keepalive(kit_flow(k, f), 20000, 3000);
+        fake_text(k->f, f, "\r\n");
+        fake_drop_all(k->f);
+        fake_pass(k->f, 1100);
+        assert_int_equal(kit_sent(k, f, "\r\n\r\n"), 1);
+        fake_text(k->f, f, "\r\n");
+        assert_int_equal(k->n_ended, 0);
+        kit_resp(k, f, 200);
+        fake_pass(k->f, 10000);
+        assert_int_equal(kit_sent(k, f, "\r\n\r\n"), 0);
+        fake_pass(k->f, 11500);
+        assert_int_equal(kit_sent(k, f, "\r\n\r\n"), 1);
+        fake_pass(k->f, 3100);
+        assert_null(fake_flow(k->f, f));
+        kit_free(k);
+}
+
+static void an_unanswered_probe_closes(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:good.example;lr", BL_SEND_BELAY);
+        bl_flow_id f = kit_up(k, "10.0.5.1:5060");
+        fake_pass(k->f, 2900);
+        assert_non_null(fake_flow(k->f, f));
+        fake_pass(k->f, 200);
+        assert_null(fake_flow(k->f, f));
+        kit_free(k);
+}
+
 /* ---- UDP: up says nothing ---- */
 
 static void over_udp_bindings_wait_for_a_pong(void **state)
@@ -267,6 +304,8 @@ int main(void)
                 cmocka_unit_test(a_uas_bindings_go_with_its_flow),
                 cmocka_unit_test(too_late_is_not_adopted),
                 cmocka_unit_test(pings_go_to_belay_only),
+                cmocka_unit_test(a_probe_does_not_end_a_keepalive),
+                cmocka_unit_test(an_unanswered_probe_closes),
                 cmocka_unit_test(over_udp_bindings_wait_for_a_pong),
                 cmocka_unit_test(all_comes_back),
         };
