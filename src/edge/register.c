@@ -177,15 +177,11 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
         /* RFC 3261 10.2.3: a query lists no Contact and binds nothing. */
         if (p->n_contacts == 0)
                 return true;
-        char want[BL_TOKEN_INSTANCE];
-        struct bl_sb b = BL_SB(want);
-        if (p->n_contacts == 1 && !p->contact.star)
-                bl_token_instance(&e->node->cluster, p->instance, &b);
         bool own = bl_str_eq(pu->token.user, r->aor_user) && bl_host_eq(pu->token.domain, r->aor_domain);
         if (p->contact.star && own) /* Contact: * removes all; nothing to compare, nothing is bound */
                 return true;
-        if (p->n_contacts != 1 || !own || b.n != pu->token.instance.n ||
-            !bl_equal_ct(want, pu->token.instance.p, b.n)) {
+        if (p->n_contacts != 1 || !own || p->contact.star ||
+            !bl_token_instance_ok(&e->node->cluster, p->instance, pu->token.instance)) {
                 /* A remote party reads P in Record-Route; it must not register itself onto it. */
                 bl_px_refuse(px, 403, "p_of_another", BL_STR("Route Belongs to Another Registration"), none);
                 return false;

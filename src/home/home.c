@@ -306,6 +306,15 @@ static void done(void *role, struct bl_px *px)
 
 static const struct bl_role home_role = {.request = request, .target_failed = target_failed, .done = done};
 
+/* The store has no clock: without this a binding would outlive its time until somebody registers. */
+static void expire_store(struct bl_timer *t)
+{
+        struct bl_home *h = BL_CONTAINER(t, struct bl_home, expire);
+        struct bl_store *s = h->node->c.store;
+        s->ops->expire(s, h->env->wall);
+        env_arm_in(h->env, t, BL_SEC(1));
+}
+
 struct bl_home *bl_home_new(struct env *env, struct bl_home_node *n)
 {
         struct bl_home *h = calloc(1, sizeof *h);
@@ -322,6 +331,9 @@ struct bl_home *bl_home_new(struct env *env, struct bl_home_node *n)
                 free(h);
                 return NULL;
         }
+        h->expire.fire = expire_store;
+        if (env->worker == 0 && n->c.store)
+                env_arm_in(env, &h->expire, BL_SEC(1));
         return h;
 }
 
@@ -329,6 +341,7 @@ void bl_home_free(struct bl_home *h)
 {
         if (!h)
                 return;
+        env_disarm(h->env, &h->expire);
         bl_proxy_free(h->proxy);
         free(h);
 }

@@ -13,6 +13,7 @@ struct bl_home {
         struct env *env;
         struct bl_home_node *node;
         struct bl_proxy *proxy;
+        struct bl_timer expire; /* of the store; worker 0's */
         struct bl_counter *registered_total, *redirected_total, *challenged_total, *forgotten_total;
 };
 

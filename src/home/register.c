@@ -133,6 +133,11 @@ static bool one_contact(struct job *j, struct bl_str value, struct bl_str path, 
                         return false;
                 }
                 w->remove_all = true;
+                /* 10.3 step 6: the order of requests counts here too */
+                w->c[0] = (struct bl_contact){.cseq = m->cseq.number,
+                                              .call_id = bl_px_str(j->px, m->call_id),
+                                              .updated_at = j->home->env->wall};
+                w->n = 1;
                 return true;
         }
         if (na.uri.has_user && home_host_is_edge(j->home, na.uri.host)) { /* P counts only as Route */

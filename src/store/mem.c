@@ -291,9 +291,9 @@ static bool in_order(const struct bl_contact *old, const struct bl_contact *c)
         return !bl_str_eq(old->call_id, c->call_id) || c->cseq > old->cseq;
 }
 
-static int check_remove_all(const struct mem_aor *a, const struct bl_contact *c)
+static int check_remove_all(const struct mem_aor *a, const struct bl_contact *c, unsigned n)
 {
-        for (const struct mem_contact *at = a->contacts; c && c->call_id.n && at; at = at->next)
+        for (const struct mem_contact *at = a->contacts; n && at; at = at->next)
                 if (!in_order(&at->c, c))
                         return BL_EPROTO;
         return 0;
@@ -391,7 +391,7 @@ static int update_locked(struct mem *m, struct mem_shard *s, struct mem_aor *a, 
         int rc;
 
         drop_expired(m, a, wall);
-        rc = flags & BL_STORE_REMOVE_ALL ? check_remove_all(a, c) : check(m, a, c, n);
+        rc = flags & BL_STORE_REMOVE_ALL ? check_remove_all(a, c, n) : check(m, a, c, n);
         if (rc < 0)
                 return rc;
         if (flags & BL_STORE_REMOVE_ALL) {

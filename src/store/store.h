@@ -29,9 +29,9 @@ struct bl_location { /* the answer to lookup and update: live bindings, newest f
         const struct bl_contact *c;
         unsigned n;
 };
-enum bl_store_update { /* bits of struct bl_store_op.flags */
-                       BL_STORE_REMOVE_ALL =
-                               1 /* Contact: * with Expires 0: n is 0; c, unless NULL, still tells Call-ID and CSeq */
+enum bl_store_update { /* bits of `flags` */
+                       /* Contact: * with Expires 0: of c[0] only Call-ID and CSeq count */
+                       BL_STORE_REMOVE_ALL = 1,
 };
 struct bl_store_result { /* what a store keeps an answer in, as op->_state, when it is not op->_arena */
         void (*release)(struct bl_store_result *);

@@ -130,7 +130,7 @@ struct bl_ua_stack *bl_ua_stack_new(struct env *env, const struct bl_ua_stack_co
         }
         s->sent_by_n = (uint8_t)b.n;
         if (!conf->sticky)
-                s->own_sticky = bl_sticky_new(&(struct bl_sticky_conf){.hash_seed = env->hash_seed});
+                s->own_sticky = bl_sticky_new(&(struct bl_sticky_conf){.hash_seed = env->hash_seed, .shards = 1});
         s->txns = bl_txns_new(env, &conf->txn, &conf->flow, NULL, &stack_user, s);
         if (s->txns && (conf->sticky || s->own_sticky))
                 s->hops = bl_hops_new(s->txns, conf->sticky ? conf->sticky : s->own_sticky, &s->hop_conf);

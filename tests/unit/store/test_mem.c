@@ -150,7 +150,7 @@ static void out_of_order_changes_nothing(void **state)
         assert_int_equal(update(s, JOE, &c[0], 1), BL_EPROTO);
         assert_int_equal(update(s, JOE, mixed, 2), BL_EPROTO); /* atomically: the first is not stored either */
         check(s, JOE, "sip:joe@2 sip:joe@1");
-        assert_int_equal(s->ops->update(s, NULL, JOE, &star, 0, BL_STORE_REMOVE_ALL, &op), BL_EPROTO);
+        assert_int_equal(s->ops->update(s, NULL, JOE, &star, 1, BL_STORE_REMOVE_ALL, &op), BL_EPROTO);
         check(s, JOE, "sip:joe@2 sip:joe@1");
         c[0].call_id = BL_STR("z"); /* a rebooted phone: any CSeq */
         c[0].cseq = 1;
@@ -174,7 +174,7 @@ static void removes(void **state)
         check(s, JOE, "sip:joe@3 sip:joe@1");
         c[1].cseq = 3;
         assert_int_equal(update(s, JOE, &c[1], 1), 0); /* what is not there may be removed */
-        assert_int_equal(s->ops->update(s, NULL, JOE, &star, 0, BL_STORE_REMOVE_ALL, &op), 0);
+        assert_int_equal(s->ops->update(s, NULL, JOE, &star, 1, BL_STORE_REMOVE_ALL, &op), 0);
         assert_int_equal(op.location.n, 0);
         bl_store_end(&op);
         check(s, JOE, "");
