@@ -57,7 +57,8 @@ static bool write_home(struct demo *d, struct node *n)
         char text[4096];
         struct bl_sb b = {text, 0, sizeof text - 1, false};
         put_listen(d, n, &b);
-        bl_sb_addz(&b, "home: {domain: example.com, edge: edge.example.com, key_file: home.key, users_file: users}\n"
+        bl_sb_addz(&b, "home: {domain: example.com, edge: edge.example.com, key_file: home.key, users_file: users, "
+                       "min_expires: 1s}\n"
                        "trust: {edge.example.com: [");
         for (unsigned i = EDGE1; i < d->n_node; i++) {
                 bl_sb_addz(&b, i > EDGE1 ? ", " : "");
@@ -271,6 +272,9 @@ static bool start_phone(struct demo *d, struct node *n)
         argv[at++] = aor;
         argv[at++] = "--password";
         argv[at++] = n == &d->node[ALICE] ? "wonder" : "builder";
+        /* Over UDP nothing tells a phone that an edge came back without its flows, but the next refresh: soon. */
+        argv[at++] = "--expires";
+        argv[at++] = "4";
         argv[at++] = "--bind";
         argv[at++] = bind;
         for (unsigned i = HOME; i < d->n_node; i++) { /* no outbound proxy: only where the two names are */
@@ -296,6 +300,8 @@ void demo_kill(struct demo *d, unsigned node)
 {
         struct node *n = &d->node[node];
         n->wanted = n->listening = false;
+        for (unsigned phone = ALICE; phone <= BOB; phone++)
+                d->node[phone].registered &= ~(1u << node);
         if (n->child)
                 bl_child_kill(n->child, SIGKILL);
 }

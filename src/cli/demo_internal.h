@@ -27,8 +27,8 @@ struct node {
         char log_file[256];
         bl_flow_id probe; /* the connection that finds out whether it listens */
         struct bl_timer again;
-        unsigned flows;   /* a phone's: registered now */
-        char primary[16]; /* a phone's: first edge in its P */
+        unsigned registered; /* a phone: bit n: node n has answered its REGISTER with 200 since it started */
+        char primary[16];    /* a phone: first edge in its P */
 };
 
 /* --- one request inside a call, accounted for --- */

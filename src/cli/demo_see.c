@@ -146,6 +146,8 @@ static void on_message(struct demo *d, const struct bl_captured *c, struct bl_st
         d->messages++;
         if (!m->is_request && m->status == 305)
                 d->redirects++;
+        if (!m->is_request && m->status == 200 && m->method == BL_M_REGISTER && is_phone((unsigned)to) && from >= EDGE1)
+                d->node[to].registered |= 1u << from;
         struct call *call = demo_call_by_id(d, m->call_id);
         struct sighting s = {.at = c->at, .from = (uint8_t)from, .to = (uint8_t)to};
         s.call = call ? (unsigned)(call - d->call) + 1 : 0;
