@@ -58,7 +58,8 @@ struct reg {
         struct bl_send *send;
         struct bl_timer timer; /* refresh, or retry */
         struct bl_watch watch;
-        bool outbound; /* the registrar did RFC 5626 */
+        bool outbound;       /* the registrar did RFC 5626 */
+        struct bl_addr last; /* far end of the last flow that registered */
         bl_flow_id keepalive_flow;
         uint32_t keepalive_s;
         char branch[24], tag[6];

@@ -264,60 +264,58 @@ static void go_idle(struct reg *r)
         r->state = REG_IDLE;
 }
 
-/* Another edge of the cluster, where no registration of ours has a flow; the n-th of them. Resolved names only: a cold
- * cache is for the next time. */
-static bool other_edge(struct reg *r, const struct bl_uri *cluster, unsigned nth, struct bl_sb *out)
+static void put_at(const struct bl_uri *p, const struct bl_addr *at, struct bl_sb *out)
+{
+        static const struct bl_str drop[] = {{"maddr", 5}};
+        out->n = 0;
+        bl_uri_put_without(out, p, drop, BL_ARRAY_LEN(drop));
+        bl_sb_addz(out, ";maddr=");
+        bl_addr_put_ip(out, at);
+}
+
+/* The n-th edge of the cluster that is neither the last address nor where another registration of ours has its flow.
+ * By resolved names only: a cold cache is for the next time. */
+static bool other_edge(struct reg *r, const struct bl_uri *p, unsigned nth, struct bl_addr *ret)
 {
         struct bl_ua_stack *s = r->ua->stack;
         struct bl_target t[BL_HOP_TARGETS];
         struct bl_resolve res = {0};
-        int n = bl_resolve(s->hops, &res, cluster, false, t);
-        struct bl_str maddr;
-        struct bl_addr given = {0};
         unsigned fit[BL_HOP_TARGETS], n_fit = 0;
+        int n = bl_resolve(s->hops, &res, p, false, t);
         if (n == BL_EPENDING)
                 bl_resolve_cancel(&res);
-        if (n <= 0)
-                return false;
-        struct bl_uri home;
-        if (bl_uri_parse(text_str(&r->home_edge), &home) == 0 && bl_uri_param(&home, BL_STR("maddr"), &maddr))
-                (void)bl_addr_parse(maddr, &given);
         for (int i = 0; i < n; i++) {
-                bool used = bl_addr_eq_ip(&t[i].to, &given);
+                bool used = bl_addr_eq_ip(&t[i].to, &r->last);
                 for (unsigned k = 0; k < UA_FLOWS; k++) {
                         struct reg *o = r->ua->reg[k];
-                        struct bl_flow *f =
-                                o && o != r && o->flow ? bl_flow_get(bl_txns_flows(s->txns), o->flow) : NULL;
-                        used |= f && bl_addr_eq_ip(&f->remote, &t[i].to);
+                        used |= o && o != r && o->flow && bl_addr_eq_ip(&o->last, &t[i].to);
                 }
                 if (!used)
                         fit[n_fit++] = (unsigned)i;
         }
         if (n_fit == 0)
                 return false;
-        bl_sb_addz(out, ";maddr=");
-        bl_addr_put_ip(out, &t[fit[nth % n_fit]].to);
+        *ret = t[fit[nth % n_fit]].to;
         return true;
 }
 
-/* The address is dead: P at the other edges of the cluster, any of which may adopt it (4.4). Alternates with the URI it
- * was given. */
+/* Where P is registered next: at the last address, then at edges where we have no flow, any of which may adopt it
+ * (4.4), in turns. Always by maddr: the cluster's name alone might lead to the edge that carries the other
+ * registration. */
 static void choose_address(struct reg *r)
 {
-        struct bl_uri u, p;
+        struct bl_uri p;
         char text[UA_TEXT];
         struct bl_sb b = BL_SB(text);
-        static const struct bl_str drop[] = {{"maddr", 5}};
-        if (r->home_edge.n == 0 || bl_uri_parse(text_str(&r->home_edge), &u) < 0)
+        struct bl_addr at = r->last;
+        if (r->home_edge.n == 0 || bl_uri_parse(text_str(&r->home_edge), &p) < 0)
                 return;
-        if (r->unreachable % 2 == 0) {
-                (void)text_set(r->ua->stack, &r->route, text_str(&r->home_edge));
-                return;
-        }
-        bl_uri_put_without(&b, &u, drop, BL_ARRAY_LEN(drop));
-        if (bl_uri_parse(bl_sb_str(&b), &p) < 0)
-                return;
-        (void)other_edge(r, &p, r->unreachable / 2, &b);
+        if (r->unreachable % 2 == 1 && !other_edge(r, &p, r->unreachable / 2, &at))
+                at = r->last;
+        if (at.family == 0)
+                bl_sb_add(&b, text_str(&r->home_edge));
+        else
+                put_at(&p, &at, &b);
         if (!b.over)
                 (void)text_set(r->ua->stack, &r->route, bl_sb_str(&b));
 }
@@ -390,8 +388,7 @@ void reg_flow_lost(struct reg *r, bl_flow_id flow, int why)
         env_disarm(r->ua->stack->env, &r->timer);
         r->unreachable = 0;
         r->fresh = true; /* never by the flow that the other registration lives on */
-        if (r->home_edge.n)
-                (void)text_set(r->ua->stack, &r->route, text_str(&r->home_edge));
+        choose_address(r);
         r->state = REG_WAITING;
         env_arm_in(r->ua->stack->env, &r->timer, wait_for(r)); /* the last address first, at once */
 }
@@ -609,6 +606,8 @@ static void on_ok(struct reg *r, bl_flow_id from, const struct bl_msg *m)
         if (r->flow != from) /* it died under the answer */
                 return;
         r->state = REG_REGISTERED;
+        if (f)
+                r->last = f->remote;
         r->outbound = bl_msg_lists_token(m, BL_H_REQUIRE, BL_STR("outbound"));
         r->granted_s = left;
         bl_hop_learn_client(s->hops, f, NULL, m, (struct bl_str){NULL, 0});
