@@ -106,6 +106,12 @@ static bool is_phone(unsigned node)
         return node == ALICE || node == BOB;
 }
 
+/* Which leg of its way a request is on: to a phone, to the home, to an edge. */
+static int kind(unsigned node)
+{
+        return is_phone(node) ? 0 : node == HOME ? 1 : 2;
+}
+
 /* A request inside a call: sent by its phone, passed on, delivered to the other. */
 static void count(struct demo *d, const struct bl_msg *m, unsigned from, unsigned to)
 {
@@ -125,7 +131,7 @@ static void count(struct demo *d, const struct bl_msg *m, unsigned from, unsigne
                 if (bl_msg_nameaddr(m, BL_H_FROM, 0, &na) < 0 || !bl_str_eq(na.uri.user, bl_str_z(d->node[phone].name)))
                         continue;
                 for (unsigned i = 0; i < r->hops && i < BL_ARRAY_LEN(r->path); i++)
-                        r->retried |= r->path[i].from == from; /* one node sent it twice */
+                        r->retried |= r->path[i].from == from && kind(r->path[i].to) == kind(to); /* one hop, twice */
                 if (r->hops < BL_ARRAY_LEN(r->path)) {
                         r->path[r->hops].from = (uint8_t)from;
                         r->path[r->hops].to = (uint8_t)to;
