@@ -206,8 +206,10 @@ void bl_try_release(struct bl_client_try *try, bool keep_request)
 {
         bl_try_stop(try);
         bl_flow_unwatch(&try->watch);
-        if (!keep_request)
-                set_request(try, NULL);
+        if (keep_request)
+                return;
+        set_request(try, NULL);
+        try->acked = false; /* that was the ACK, if any */
 }
 
 void bl_try_free(struct bl_client_try *try)

@@ -203,6 +203,24 @@ static void each_2xx_to_invite_is_told(void **state)
         kit_free(k);
 }
 
+/* No honest far end does so; ours must live through it. */
+static void finals_of_all_kinds_by_one_flow(void **state)
+{
+        (void)state;
+        struct kit *k = kit_new(1);
+        bl_flow_id f = fake_accept(k->f, 0, BL_UDP, "10.0.0.1:5060");
+        struct bl_client *ct = client(k, "INVITE", 0);
+        try(k, ct, f, "INVITE", "UDP");
+        status(k, f, 486, "INVITE");
+        status(k, f, 200, "INVITE");
+        bl_client_free(ct);
+        fake_drop_all(k->f);
+        status(k, f, 486, "INVITE");
+        assert_nothing_sent(k, f); /* what an ACK is made from went with the 2xx */
+        assert_int_equal(k->responses, 2);
+        kit_free(k);
+}
+
 static void unknown_responses_are_strays(void **state)
 {
         (void)state;
@@ -710,6 +728,7 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(timer_d_is_32_s_whatever_t1),
         cmocka_unit_test(each_final_is_told_once_and_acked_each_time),
         cmocka_unit_test(each_2xx_to_invite_is_told),
+        cmocka_unit_test(finals_of_all_kinds_by_one_flow),
         cmocka_unit_test(unknown_responses_are_strays),
         cmocka_unit_test(a_key_is_taken_until_its_final),
         cmocka_unit_test(freed_without_a_final_it_goes_at_once),
