@@ -65,7 +65,7 @@ struct call {
 struct sighting {
         bl_us at;
         uint8_t from, to;
-        char label[64];
+        char label[96];
         unsigned call; /* 1..; 0: none */
         bool fault;    /* not a message: label says what was done */
 };

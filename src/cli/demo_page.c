@@ -4,7 +4,7 @@
 
 #include "cli/demo_internal.h"
 
-enum { COLUMN = 130, LEFT = 90, ROW = 16, TOP = 60, PAGE_ROWS = 3000 };
+enum { COLUMN = 170, LEFT = 100, ROW = 18, TOP = 60, PAGE_ROWS = 3000 };
 
 /* The columns from left to right: alice, edges, home, bob. */
 static unsigned column(const struct demo *d, unsigned node)
@@ -54,8 +54,9 @@ static void row(FILE *f, const struct demo *d, const struct sighting *s, unsigne
         double t = (double)(s->at - d->started_at) / 1e6;
         fprintf(f, "<text x='8' y='%u' class='t'>%.3f</text>", y + 4, t);
         if (s->fault) {
-                fprintf(f, "<rect x='%d' y='%u' width='%u' height='14' class='f'/><text x='%u' y='%u' class='ft'>",
-                        LEFT - 30, y - 8, width - LEFT, width / 2, y + 3);
+                bool kill = strncmp(s->label, "SIGKILL", 7) == 0;
+                fprintf(f, "<rect x='%d' y='%u' width='%u' height='14' class='%s'/><text x='%u' y='%u' class='%s'>",
+                        LEFT - 30, y - 8, width - LEFT, kill ? "f" : "i", width / 2, y + 3, kill ? "ft" : "it");
                 escaped(f, s->label);
                 fputs("</text>\n", f);
                 return;

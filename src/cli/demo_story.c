@@ -304,7 +304,7 @@ static void on_tick(struct bl_timer *t)
         }
         advance(d);
         if (!d->finished)
-                env_arm_in(d->env, t, BL_MS(20));
+                env_arm_in(d->env, t, BL_MS(2));
 }
 
 void demo_story_start(struct demo *d)
