@@ -178,6 +178,135 @@ static void test_a_taken_port_ends_it(void **state)
         close(fd);
 }
 
+/* ---- examples/, whole, on addresses of this test's own ---- */
+
+static struct bl_str slurp(const char *path)
+{
+        struct bl_sb err = {0};
+        struct bl_str text = {0};
+        assert_int_equal(bl_file_read(path, "test", "", 1 << 20, &err, &text), 0);
+        return text;
+}
+
+/* examples/NAME into our folder, 127.0. becoming 127.NET. */
+static void borrow(const char *name, unsigned net, char path[96])
+{
+        char from[64], out[4096];
+        struct bl_sb b = BL_SB(out);
+        snprintf(from, sizeof(from), "examples/%s", name);
+        snprintf(path, 96, "%s/%s", dir, name);
+        struct bl_str text = slurp(from);
+        for (const char *p = text.p; *p;) {
+                if (strncmp(p, "127.0.", 6) == 0) {
+                        bl_sb_fmt(&b, "127.%u.", net);
+                        p += 6;
+                } else {
+                        bl_sb_addc(&b, *p++);
+                }
+        }
+        bl_file_free(text);
+        assert_false(b.over);
+        assert_int_equal(bl_file_replace(path, bl_sb_str(&b)), 0);
+}
+
+static void connect_udp(int fd, const char *to)
+{
+        struct sockaddr_storage sa;
+        struct bl_addr a;
+        assert_int_equal(bl_addr_parse_port(bl_str_z(to), 0, &a), 0);
+        socklen_t len = bl_sockaddr_from(&a, &sa);
+        assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
+}
+
+/* A REGISTER to `to`; the first line of what comes back must be `status`. */
+static void register_at(const char *to, unsigned cseq, const char *status)
+{
+        char out[1024], in[4096] = "";
+        struct timeval tv = {10, 0};
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        connect_udp(fd, to);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+        snprintf(out, sizeof(out),
+                 "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK%u;rport\r\n"
+                 "From: <sip:joe@example.com>;tag=1\r\nTo: <sip:joe@example.com>\r\nCall-ID: %s\r\n"
+                 "CSeq: %u REGISTER\r\nMax-Forwards: 70\r\nContact: <sip:joe@127.0.0.1:9>\r\n"
+                 "Content-Length: 0\r\n\r\n",
+                 cseq, to, cseq);
+        assert_int_equal(send(fd, out, strlen(out), 0), (ssize_t)strlen(out));
+        ssize_t n = recv(fd, in, sizeof(in) - 1, 0);
+        close(fd);
+        if (n <= 0 || strncmp(in, status, strlen(status)) != 0)
+                fail_msg("%s: \"%s\" instead of \"%s\"", to, in, status);
+}
+
+/* Starts some of examples/, asks one of them, ends them. */
+static void run_examples(const char *const *names, size_t n, unsigned net, void (*ask)(unsigned net))
+{
+        struct child c[4];
+        char path[4][96], other[96];
+        static const char *const files[] = {"cluster.key", "home.key", "users"};
+        for (size_t i = 0; i < BL_ARRAY_LEN(files); i++)
+                borrow(files[i], net, other);
+        for (size_t i = 0; i < n; i++) {
+                borrow(names[i], net, path[i]);
+                start(&c[i], &(struct bl_daemon_args){.file = path[i]});
+                expect(&c[i], "event=ready");
+                if (strcmp(names[i], "both.yaml") == 0) {
+                        expect(&c[i], "event=ready node=e1 role=edge");
+                        expect(&c[i], "event=ready node=e1 role=home");
+                }
+        }
+        ask(net);
+        for (size_t i = 0; i < n; i++) {
+                assert_int_equal(kill(c[i].pid, SIGTERM), 0);
+                assert_int_equal(finish(&c[i]), 0);
+                unlink(path[i]);
+        }
+        for (size_t i = 0; i < BL_ARRAY_LEN(files); i++) {
+                snprintf(other, sizeof(other), "%s/%s", dir, files[i]);
+                unlink(other);
+        }
+}
+
+static void ask_home(unsigned net)
+{
+        char to[64];
+        snprintf(to, sizeof(to), "127.%u.2.1:5060", net);
+        register_at(to, 1, "SIP/2.0 401 ");
+}
+
+/* The home sends to the edges; each of these has the home challenge. */
+static void ask_cluster(unsigned net)
+{
+        char to[64];
+        snprintf(to, sizeof(to), "127.%u.2.1:5060", net);
+        register_at(to, 1, "SIP/2.0 300 ");
+        for (unsigned i = 1; i <= 3; i++) {
+                snprintf(to, sizeof(to), "127.%u.1.%u:5060", net, i);
+                register_at(to, i + 1, "SIP/2.0 401 ");
+        }
+}
+
+static void ask_both(unsigned net)
+{
+        char to[64];
+        snprintf(to, sizeof(to), "127.%u.2.1:5060", net);
+        register_at(to, 1, "SIP/2.0 300 ");
+        snprintf(to, sizeof(to), "127.%u.1.1:5060", net);
+        register_at(to, 2, "SIP/2.0 401 ");
+}
+
+static void test_the_examples_serve(void **state)
+{
+        (void)state;
+        static const char *const single[] = {"single.yaml"}, *const both[] = {"both.yaml"},
+                                 *const cluster[] = {"home.yaml", "e1.yaml", "e2.yaml", "e3.yaml"};
+        unsigned net = 100 + (unsigned)getpid() % 100;
+        run_examples(single, 1, net, ask_home);
+        run_examples(cluster, 4, net, ask_cluster);
+        run_examples(both, 1, net, ask_both);
+}
+
 static int make_dir(void **state)
 {
         char path[96];
@@ -214,6 +343,7 @@ int main(void)
                 cmocka_unit_test(test_json_lines),
                 cmocka_unit_test(test_check_says_good_or_what_is_wrong),
                 cmocka_unit_test(test_a_taken_port_ends_it),
+                cmocka_unit_test(test_the_examples_serve),
         };
         return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
