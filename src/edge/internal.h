@@ -69,7 +69,8 @@ struct p_uri { /* a P found on top of Route */
         struct bl_nameaddr na;
         struct bl_token token;
         char scratch[BL_TOKEN_MAX];
-        int rc; /* of bl_token_open */
+        int rc;       /* of bl_token_open */
+        unsigned pop; /* Route values that are it: 1, or 0 when a strict router had put it into the Request-URI */
 };
 bool edge_host_is_own(const struct bl_edge *e, const struct bl_flow *f, const struct bl_uri *u);
 bool edge_host_is_cluster(const struct bl_edge *e, struct bl_str host);

@@ -64,7 +64,7 @@ static void forward(struct bl_edge *e, struct bl_px *px, const struct p_uri *p, 
                 put_at(p, &to[i], &b);
                 routes[i] = bl_sb_str(&b);
         }
-        struct bl_px_target t = {.pop_routes = 1,
+        struct bl_px_target t = {.pop_routes = p->pop,
                                  .push_routes = routes[0],
                                  .alt_routes = routes + 1,
                                  .n_alt = n - 1,

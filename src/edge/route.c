@@ -101,7 +101,7 @@ static void to_home(struct bl_edge *e, struct bl_px *px, struct bl_str domain, u
 /* To a UA: on a flow that P is bound to, never anywhere else. */
 static void to_ua(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p, struct bl_str uri)
 {
-        struct bl_px_target t = {.pop_routes = 1, .next = uri, .send_flags = BL_SEND_UA};
+        struct bl_px_target t = {.pop_routes = p->pop, .next = uri, .send_flags = BL_SEND_UA};
         /* The edge that delivers Record-Routes, also when a fellow that does not (D11) sent it on. */
         t.record_route = record_route(e, px, f, uri, p->na.uri.user, p->token.star, &p->na.uri);
         bl_count(e->delivered_total);
@@ -135,14 +135,15 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const s
                         refuse(px, 403, "from_not_registered", BL_STR("From Is Not the Registered Address"));
                         return;
                 }
-                to_home(e, px, p->token.domain, 1, record_route(e, px, f, uri, p->na.uri.user, p->token.star, NULL));
+                to_home(e, px, p->token.domain, p->pop,
+                        record_route(e, px, f, uri, p->na.uri.user, p->token.star, NULL));
         } else if (edge_flow_is_core(e, f)) { /* inbound */
                 if (has_flow(e, uri))
                         to_ua(e, px, f, p, uri);
                 else
                         edge_rebuild(e, px, f, p);
         } else if (m->to_tag.n && has_d) { /* a UA without stickiness that opened a fresh flow */
-                to_home(e, px, p->token.domain, 1, NONE);
+                to_home(e, px, p->token.domain, p->pop, NONE);
         } else
                 refuse_unbound(px, "flow_not_bound");
 }
@@ -188,6 +189,27 @@ static bool answer_own(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         return true;
 }
 
+/*
+ * RFC 3261 16.4: a strict router upstream put our Record-Route value into the Request-URI. Taken back only with a `d`
+ * that verifies and while Routes remain: P counts nowhere else. True: *p is it, and px shows the rest as a loose router
+ * would have sent it.
+ */
+static bool recover_strict(struct bl_edge *e, struct bl_px *px, struct p_uri *p)
+{
+        const struct bl_msg *m = bl_px_msg(px);
+        struct bl_str d;
+        struct bl_uri u;
+        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || bl_uri_parse(m->ruri, &u) < 0 || !u.has_user ||
+            !edge_host_is_cluster(e, u.host))
+                return false;
+        *p = (struct p_uri){.na = {.all = bl_px_str(px, m->ruri), .angle = true}};
+        if (bl_uri_parse(p->na.all, &p->na.uri) < 0 || !bl_uri_param(&p->na.uri, BL_STR("d"), &d))
+                return false;
+        p->rc = bl_token_open(&e->node->cluster, p->na.uri.user, p->scratch, &p->token);
+        return p->rc == 0 && bl_token_dialog_ok(e->node->c.keys, p->na.uri.user, m->call_id, d) &&
+               bl_px_recover_strict(px) == 0;
+}
+
 /* P stands where it does not count. */
 static bool p_elsewhere(struct bl_edge *e, struct bl_px *px)
 {
@@ -210,6 +232,10 @@ void edge_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
 {
         const struct bl_msg *m = bl_px_msg(px);
         struct p_uri p;
+        if (recover_strict(e, px, &p)) {
+                by_p(e, px, f, &p);
+                return;
+        }
         int rc = bl_msg_nameaddr(m, BL_H_ROUTE, 0, &p.na);
         if (rc < 0 && rc != BL_ENOENT) {
                 refuse(px, 400, "bad_route", BL_STR("Route does not parse"));
@@ -221,6 +247,7 @@ void edge_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         if (p_elsewhere(e, px))
                 return;
         if (own && p.na.uri.has_user) {
+                p.pop = 1;
                 p.rc = bl_token_open(&e->node->cluster, p.na.uri.user, p.scratch, &p.token);
                 if (p.rc < 0) {
                         refuse(px, 403, p.rc == BL_ENOENT ? "unknown_key" : "bad_token", NONE);

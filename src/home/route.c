@@ -43,11 +43,35 @@ static void go(struct bl_px *px, const struct bl_px_target *t)
                 bl_px_go(px);
 }
 
-/* Reads Route: 0, or answered. */
+/*
+ * RFC 3261 16.4: a strict router put our Record-Route value into the Request-URI. Taken back only with a `d` that
+ * verifies and while Routes remain; px then shows the rest as a loose router would have sent it.
+ */
+static bool recover_strict(struct bl_home *h, struct bl_px *px, struct top *ret)
+{
+        const struct bl_msg *m = bl_px_msg(px);
+        struct bl_uri u;
+        struct bl_str d;
+        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || bl_uri_parse(m->ruri, &u) < 0 || u.has_user ||
+            !bl_uri_is_lr(&u))
+                return false;
+        ret->domain = home_domain(h, u.host);
+        if (!ret->domain || !bl_uri_param(&u, BL_STR("d"), &d) ||
+            !bl_token_dialog_ok(h->node->c.keys, ret->domain->name, m->call_id, d) || bl_px_recover_strict(px) < 0)
+                return false;
+        ret->trusted = true;
+        ret->has_next = bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, 0, &ret->next) == 0;
+        return true;
+}
+
+/* Reads Route: true, or answered. */
 static bool read_top(struct bl_home *h, struct bl_px *px, struct bl_flow *f, struct top *ret)
 {
         const struct bl_msg *m = bl_px_msg(px);
         struct bl_nameaddr na;
+        *ret = (struct top){0};
+        if (recover_strict(h, px, ret))
+                return true;
         *ret = (struct top){0};
         int rc = bl_msg_nameaddr(m, BL_H_ROUTE, 0, &na);
         if (rc == 0 && home_host_is_own(h, f, &na.uri)) {
