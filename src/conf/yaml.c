@@ -37,11 +37,11 @@ static void add_child(struct node *parent, struct node *n)
 /* Hangs a finished or begun node where it belongs: root, list item, key or value. */
 static void place(struct builder *b, struct node *n)
 {
-        if (b->depth == 0) {
+        struct node *top = b->depth ? b->stack[b->depth - 1] : NULL;
+        if (!top) {
                 b->root = n;
                 return;
         }
-        struct node *top = b->stack[b->depth - 1];
         if (top->kind == NODE_LIST) {
                 add_child(top, n);
         } else if (b->key[b->depth - 1]) {

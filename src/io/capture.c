@@ -173,7 +173,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
         struct bl_capture *c = h->data;
         bl_world_enter(bl_world_env(c->world, 0));
         for (int i = 0; i < 256; i++) {
-                struct sockaddr_ll from;
+                struct sockaddr_ll from = {0};
                 socklen_t len = sizeof from;
                 ssize_t n = recvfrom(c->fd, c->packet, sizeof c->packet, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
                 if (n < 0)
@@ -200,7 +200,7 @@ int bl_capture_open(struct bl_world *w, uint16_t low, uint16_t high,
                 rc = -ENOMEM;
         if (rc == 0)
                 rc = uv_poll_init(bl_world_loop(w, 0), &c->poll, fd);
-        if (rc < 0) {
+        if (rc < 0 || !c) {
                 free(c);
                 close(fd);
                 return rc;

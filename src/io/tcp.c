@@ -385,7 +385,7 @@ static void accepted(struct sock *listener, int fd)
                 fd = -1;
                 rc = s ? bl_sock_poll(s, UV_READABLE, event) : BL_ENOMEM;
         }
-        if (rc < 0) { /* a peer that is gone already is no news */
+        if (rc < 0 || !s) { /* a peer that is gone already is no news */
                 if (s)
                         bl_sock_close(s);
                 else if (fd >= 0)

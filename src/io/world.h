@@ -32,8 +32,8 @@ struct bl_world_conf { /* zeroed = a client: no listeners, one worker, the syste
         uint32_t dns_timeout_ms;     /* of the first try of a query; 0 = 1500. Two tries per server */
         uint32_t connect_timeout_ms; /* 0 = 10 s */
         struct bl_addr source; /* local address of flows that no listener gives one; family 0: the kernel's choice */
-        uint32_t max_flows;          /* per worker; 0 = 1,000,000 */
-        size_t pool_limit;           /* octets of memory per worker's pool; 0 = no limit */
+        uint32_t max_flows;    /* per worker; 0 = 1,000,000 */
+        size_t pool_limit;     /* octets of memory per worker's pool; 0 = no limit */
         enum bl_level log_level;
         bool log_json, log_silent;
         struct bl_str node; /* for logs; borrowed for the world's life */
