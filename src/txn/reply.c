@@ -1,13 +1,13 @@
 /* Answers that leave no transaction behind: to what does not parse, and what its user answers statelessly. */
 #include "txn/internal.h"
 
-/* The same for each copy of a request (RFC 3261 8.2.7), and not to be guessed. */
+/* The same for each copy of a request (RFC 3261 8.2.7) and for an INVITE and its CANCEL (9.2), and not to be guessed.
+ */
 static struct bl_str derived_tag(struct bl_txns *t, const struct bl_msg *req)
 {
-        uint64_t h = bl_hash(t->seed ^ 0x746167u, req->call_id);
-        h = bl_hash_mix(h, bl_hash(t->seed, req->from_tag));
-        h = bl_hash_mix(h, bl_hash(t->seed, req->via.rfc3261 ? req->via.branch : req->via.all));
-        h = bl_hash_mix(h, req->cseq.number);
+        enum bl_method as = req->method == BL_M_CANCEL ? BL_M_INVITE : req->method;
+        struct bl_txn_key key = req == t->current ? t->current_key : bl_match_server(t->seed, req, as);
+        uint64_t h = bl_hash(t->seed ^ 0x746167u, bl_str_make((const char *)&key, sizeof(key)));
         char *text = bl_arena_alloc(bl_flows_arena(t->flows), 16);
         if (!text)
                 return BL_STR("0"); /* better a poor tag than no answer */

@@ -297,6 +297,31 @@ static void cancel_is_answered_and_told_once(void **state)
         kit_free(k);
 }
 
+static const char *to_tag(const struct fake_sent *s)
+{
+        const char *tag = s ? strstr(strstr(s->text, "\r\nTo:"), ";tag=") : NULL;
+        assert_non_null(tag);
+        return tag + 5;
+}
+
+static void cancel_and_invite_are_answered_with_one_tag(void **state)
+{
+        (void)state;
+        struct kit *k = kit_new(1);
+        bl_flow_id f = flow(k, BL_UDP, "10.0.0.1:5060");
+        fake_text(k->f, f, kit_req("INVITE", BRANCH)); /* RFC 3261 9.2 */
+        bl_server_reply(k->w[0].st, k->w[0].kept, &(struct bl_response){.status = 180});
+        fake_text(k->f, f, kit_req("CANCEL", BRANCH));
+        bl_server_reply(k->w[0].st, k->w[0].kept, &(struct bl_response){.status = 487});
+        const struct fake_sent *ringing = fake_take(k->f, f), *ok = fake_take(k->f, f), *gone = fake_take(k->f, f);
+        assert_memory_equal(to_tag(ringing), to_tag(ok), 18); /* 16 digits and the line's end */
+        assert_memory_equal(to_tag(ringing), to_tag(gone), 18);
+        fake_text(k->f, f, kit_req("INVITE", BRANCH "2"));
+        bl_server_reply(k->w[0].st, k->w[0].kept, &(struct bl_response){.status = 404});
+        assert_memory_not_equal(to_tag(fake_take(k->f, f)), to_tag(ringing), 16);
+        kit_free(k);
+}
+
 static void cancel_after_the_final_changes_nothing(void **state)
 {
         (void)state;
@@ -487,6 +512,7 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_name_the_source),
         cmocka_unit_test(stateless_answers_are_the_same_for_each_copy),
         cmocka_unit_test(cancel_is_answered_and_told_once),
+        cmocka_unit_test(cancel_and_invite_are_answered_with_one_tag),
         cmocka_unit_test(cancel_after_the_final_changes_nothing),
         cmocka_unit_test(cancel_of_nothing_is_481),
         cmocka_unit_test(lost_flow_and_another_instead),
