@@ -35,12 +35,20 @@ static void list_add_open(struct hop_list *l, enum bl_tp tp, const struct bl_add
                 l->c[l->n++] = (struct hop_cand){.tp = tp, .addr = *addr, .rank = 4, .ours = true};
 }
 
+/* RFC 3261 section 26.2.2: what is sips goes by TLS on every hop. */
+static bool is_secure_enough(const struct hop_choice *w, enum bl_tp tp)
+{
+        return w->u.scheme != BL_SCHEME_SIPS || bl_tp_is_secure(tp);
+}
+
 static unsigned find(struct bl_hops *h, const struct hop_choice *w, uint8_t max_rank,
                      struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         struct bl_sticky_query q = {.uri = w->u, .worker = h->env->worker, .spread = w->spread, .max_rank = max_rank};
         unsigned n = bl_sticky_find(h->sticky, &q, h->env->now, ret), k = 0;
         for (unsigned i = 0; i < n; i++) {
+                if (!is_secure_enough(w, ret[i].tp))
+                        continue;
                 /* Back where it came from only when that is exactly what u names. */
                 if (w->not_flow && ret[i].flow == w->not_flow && ret[i].rank != 1)
                         continue;
@@ -54,6 +62,8 @@ static unsigned find(struct bl_hops *h, const struct hop_choice *w, uint8_t max_
 static bool found_matches(const struct hop_choice *w, const struct bl_sticky_found *f, const struct bl_target *t)
 {
         if (!bl_addr_eq_ip(&f->remote, &t->to) || (f->ours && f->remote.port != t->to.port))
+                return false;
+        if (!is_secure_enough(w, f->tp))
                 return false;
         return f->tp == t->tp || !bl_uri_param(&w->u, BL_STR("transport"), NULL);
 }

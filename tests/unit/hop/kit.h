@@ -17,12 +17,16 @@
 
 enum { KIT_QUERIES = 64, KIT_SEEN = 32 };
 
-struct kit { /* a node with one worker */
+struct kit { /* a node with one worker; with two when `tune` says so: requests start in worker 0 */
         struct fake *f;
         struct env_ops ops;
         struct bl_sticky *sticky;
         struct bl_txns *t;
         struct bl_hops *h;
+        unsigned workers;
+        struct bl_txn_index *index;
+        struct bl_txns *t1; /* worker 1's */
+        struct bl_hops *h1;
         struct bl_flows_conf fconf;
         struct bl_hops_conf conf;
         struct bl_query *query[KIT_QUERIES]; /* under way */
@@ -139,19 +143,23 @@ static inline void kit_request(void *ctx, struct bl_flow *f, struct bl_msg *m)
 {
         (void)ctx, (void)f, (void)m;
 }
+static inline struct bl_hops *kit_hops_of(struct kit *k, const struct bl_flow *f)
+{
+        return bl_flow_worker(f->id) ? k->h1 : k->h;
+}
 static inline void kit_flow_up(void *ctx, struct bl_flow *f)
 {
-        bl_hops_flow_up(((struct kit *)ctx)->h, f);
+        bl_hops_flow_up(kit_hops_of(ctx, f), f);
 }
 static inline void kit_flow_down(void *ctx, struct bl_flow *f, int why)
 {
-        struct kit *k = ctx;
-        if (k->h)
-                bl_hops_flow_down(k->h, f, why);
+        struct bl_hops *h = kit_hops_of(ctx, f);
+        if (h)
+                bl_hops_flow_down(h, f, why);
 }
 static inline void kit_flow_pong(void *ctx, struct bl_flow *f)
 {
-        bl_hops_flow_pong(((struct kit *)ctx)->h, f);
+        bl_hops_flow_pong(kit_hops_of(ctx, f), f);
 }
 static const struct bl_txns_user kit_txns_user = {
         .request = kit_request, .flow_up = kit_flow_up, .flow_down = kit_flow_down, .flow_pong = kit_flow_pong};
@@ -190,13 +198,14 @@ static inline unsigned kit_map_fill(void)
 }
 
 /* `tune` may change conf before the node is made; NULL. */
-static inline struct kit *kit_new_tuned(void (*tune)(struct kit *), const struct bl_txns_conf *tconf)
+static inline struct kit *kit_new_workers(unsigned workers, void (*tune)(struct kit *),
+                                          const struct bl_txns_conf *tconf)
 {
         static const struct bl_txns_conf plain;
         struct kit *k = calloc(1, sizeof(*k));
         kit_now = k;
         k->random = 1;
-        k->f = fake_new(1);
+        k->f = fake_new(workers);
         struct env *env = fake_env(k->f, 0);
         k->ops = *env->ops;
         k->ops.query = kit_query;
@@ -218,10 +227,20 @@ static inline struct kit *kit_new_tuned(void (*tune)(struct kit *), const struct
                 .map = kit_map, .n_map = kit_map_fill(), .own = kit_own, .n_own = 1, .may_open = true};
         if (tune)
                 tune(k);
-        k->t = bl_txns_new(env, tconf ? tconf : &plain, &k->fconf, NULL, &kit_txns_user, k);
+        k->index = workers > 1 ? bl_txn_index_new(7) : NULL;
+        k->t = bl_txns_new(env, tconf ? tconf : &plain, &k->fconf, k->index, &kit_txns_user, k);
         k->h = bl_hops_new(k->t, k->sticky, &k->conf);
         assert_non_null(k->h);
+        if (workers > 1) {
+                k->t1 = bl_txns_new(fake_env(k->f, 1), tconf ? tconf : &plain, &k->fconf, k->index, &kit_txns_user, k);
+                k->h1 = bl_hops_new(k->t1, k->sticky, &k->conf);
+                bl_flows_join((struct bl_flows *const[]){bl_txns_flows(k->t), bl_txns_flows(k->t1)}, 2);
+        }
         return k;
+}
+static inline struct kit *kit_new_tuned(void (*tune)(struct kit *), const struct bl_txns_conf *tconf)
+{
+        return kit_new_workers(1, tune, tconf);
 }
 static inline struct kit *kit_new(void)
 {
@@ -230,8 +249,12 @@ static inline struct kit *kit_new(void)
 static inline void kit_free(struct kit *k)
 {
         bl_hops_free(k->h);
-        k->h = NULL;
+        bl_hops_free(k->h1);
+        k->h = k->h1 = NULL;
         bl_txns_free(k->t);
+        if (k->t1)
+                bl_txns_free(k->t1);
+        bl_txn_index_free(k->index);
         bl_sticky_free(k->sticky);
         bl_pool_free(k->pool);
         fake_free(k->f);
@@ -315,11 +338,11 @@ static inline int kit_render(void *ctx, struct bl_send *s, const struct bl_try *
         if (k->render_rc < 0)
                 return k->render_rc;
         snprintf(text, sizeof(text),
-                 "%s sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/%s us.example;branch=z9hG4bK%u;rport\r\n"
+                 "%s sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/%s us.example;branch=z9hG4bK%u;rport%.*s\r\n"
                  "%s%s%sFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:bob@b.example>\r\nCall-ID: call\r\nCSeq: 1 %s\r\n"
                  "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-                 method, t->tp == BL_UDP ? "UDP" : "TCP", k->branch, k->route[0] ? "Route: <" : "", k->route,
-                 k->route[0] ? ">\r\n" : "", method);
+                 method, t->tp == BL_UDP ? "UDP" : "TCP", k->branch, BL_STR_ARG(bl_txns_via_param(k->t)),
+                 k->route[0] ? "Route: <" : "", k->route, k->route[0] ? ">\r\n" : "", method);
         *ret_buf = bl_buf_copy(kit_env(k)->pool, bl_str_z(text));
         return *ret_buf ? 0 : BL_ENOMEM;
 }
@@ -381,10 +404,11 @@ static inline void kit_resp_more(struct kit *k, bl_flow_id flow, unsigned status
         assert_non_null(fl);
         const char *method = bl_method_name(k->method).p;
         snprintf(text, sizeof(text),
-                 "SIP/2.0 %u Whatever\r\nVia: SIP/2.0/%s us.example;branch=z9hG4bK%u\r\nFrom: "
+                 "SIP/2.0 %u Whatever\r\nVia: SIP/2.0/%s us.example;branch=z9hG4bK%u%.*s\r\nFrom: "
                  "<sip:a@a.example>;tag=1\r\n"
                  "To: <sip:bob@b.example>;tag=2\r\nCall-ID: call\r\nCSeq: 1 %s\r\n%sContent-Length: 0\r\n\r\n",
-                 status, fl->tp == BL_UDP ? "UDP" : "TCP", k->branch, method, more);
+                 status, fl->tp == BL_UDP ? "UDP" : "TCP", k->branch, BL_STR_ARG(bl_txns_via_param(k->t)), method,
+                 more);
         fake_text(k->f, flow, text);
         fake_settle(k->f);
 }

@@ -108,6 +108,19 @@ static void a_named_transport_is_kept_to(void **state)
         kit_free(k);
 }
 
+static void sips_goes_by_tls_only(void **state)
+{
+        struct kit *k = kit_new_tuned(no_open, NULL);
+        bl_flow_id e1 = kit_accept(k, "10.0.1.1:4000"), behind_nat = kit_accept(k, "10.0.1.99:4000");
+        (void)state;
+        assert_int_equal(goes_by(k, "sip:x@edge.example.com", 0), e1);
+        kit_down(k, behind_nat, 0);
+        assert_int_equal(goes_by(k, "sips:x@edge.example.com", 0), 0);
+        kit_accept(k, "10.0.1.99:4001");
+        assert_int_equal(goes_by(k, "sips:x@edge.example.com", 0), 0);
+        kit_free(k);
+}
+
 static void another_domains_flow_is_never_used(void **state)
 {
         struct kit *k = kit_new_tuned(no_open, NULL);
@@ -364,6 +377,7 @@ int main(void)
                 cmocka_unit_test(by_domain_only_to_a_resolved_address),
                 cmocka_unit_test(the_port_counts_where_we_opened),
                 cmocka_unit_test(a_named_transport_is_kept_to),
+                cmocka_unit_test(sips_goes_by_tls_only),
                 cmocka_unit_test(another_domains_flow_is_never_used),
                 cmocka_unit_test(never_back_where_it_came_from_unless_exact),
                 cmocka_unit_test(a_domain_follows_rfc_3263_not_the_last_confirmed),

@@ -99,6 +99,32 @@ static void u_is_bound_to_where_the_2xx_came_from(void **state)
         kit_free(k);
 }
 
+/* RFC 5922: what the certificate proves is bound, for as long as the connection lives; sip and sips alike. */
+static void a_proven_domain_is_bound_with_its_connection(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        const struct bl_str san[] = {BL_STR("tls.example")};
+        struct bl_peer peer = {.tp = BL_TLS,
+                               .dns_san = san,
+                               .n_dns = 1,
+                               .local = kit_addr("127.0.0.2:5061"),
+                               .remote = kit_addr("10.0.8.1:4000"),
+                               .listener = BL_LISTENER_NONE};
+        bl_flow_id f = fake_accept_peer(k->f, 0, &peer);
+        (void)state;
+        assert_true(kit_bound(k, "sip:tls.example", f));
+        assert_true(kit_bound(k, "sips:tls.example", f));
+        kit_go(k, BL_M_BYE, "sips:x@tls.example;lr", 0);
+        assert_int_equal(k->try_flow, f);
+        kit_resp(k, f, 200);
+        assert_true(kit_bound(k, "sip:x@tls.example;lr", f));
+        peer.chain = -1; /* does not verify: proves nothing */
+        peer.remote = kit_addr("10.0.8.2:4000");
+        f = fake_accept_peer(k->f, 0, &peer);
+        assert_false(kit_bound(k, "sip:tls.example", f));
+        kit_free(k);
+}
+
 /* ---- as client ---- */
 
 static void record_route_directly_above_our_own(void **state)
@@ -310,6 +336,7 @@ int main(void)
                 cmocka_unit_test(configured_domains_are_bound_when_a_flow_comes_up),
                 cmocka_unit_test(u_is_bound_when_we_opened_to_it_and_on_any_2xx),
                 cmocka_unit_test(u_is_bound_to_where_the_2xx_came_from),
+                cmocka_unit_test(a_proven_domain_is_bound_with_its_connection),
                 cmocka_unit_test(record_route_directly_above_our_own),
                 cmocka_unit_test(a_ua_takes_the_last_record_route_and_the_top_service_route),
                 cmocka_unit_test(a_proxy_takes_the_service_route_after_its_own),
