@@ -185,11 +185,6 @@ static void add_target_flows(struct bl_hops *h, const struct hop_choice *w, cons
                 if (f[i].flow != w->not_flow && found_matches(w, &f[i], t) && !hop_flow_avoided(h, f[i].flow))
                         list_add_flow(list, &f[i]);
         }
-        /* To a cluster of our own nothing is bound; but what we opened ourselves we know. */
-        const struct hop_flow *hf = hop_flow_to(h, t->tp, &t->to, w->u.host);
-        if (hf && hf->added && hf->id != w->not_flow && !hop_flow_avoided(h, hf->id))
-                list_add_flow(list, &(struct bl_sticky_found){
-                                            .flow = hf->id, .rank = 3, .ours = true, .tp = hf->tp, .remote = hf->addr});
 }
 
 void hop_choose_rest(struct bl_hops *h, const struct hop_choice *w, const struct bl_target *t, unsigned n,

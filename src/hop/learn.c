@@ -128,7 +128,7 @@ static void learn_value(struct bl_hops *h, struct bl_flow *f, const struct bl_na
         b->flow = f->id;
         b->secure = bl_tp_is_secure(f->tp);
         b->confirmed = true;
-        if (na->angle && may_bind(h, f->id, &na->uri))
+        if (may_bind(h, f->id, &na->uri))
                 bl_sticky_bind(h->sticky, b, h->env->now);
 }
 

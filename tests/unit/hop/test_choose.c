@@ -264,6 +264,15 @@ static void discovery_opens_even_where_one_matches(void **state)
         assert_int_equal(k->try_flow, second);
         kit_resp(k, second, 200);
         assert_true(kit_bound(k, "sip:home.example;lr", second));
+        fake_drop_all(k->f);
+        kit_go(k, BL_M_REGISTER, "sip:home.example;lr", BL_SEND_ANY_OPEN);
+        for (unsigned i = 0, n = 0; fake_opened(k->f, i) && n < 20; n++) { /* neither opens: */
+                if (fake_flow(k->f, fake_opened(k->f, i))->state == FAKE_OPENING)
+                        kit_down(k, fake_opened(k->f, i), -111);
+                else
+                        i++;
+        }
+        assert_int_equal(k->n_render, 0); /* what is there does not stand in */
         kit_free(k);
 }
 

@@ -92,6 +92,22 @@ static void meanwhile_requests_take_the_next_candidate(void **state)
         kit_free(k);
 }
 
+/* Once it is back it is preferred again, without waiting for the memory of its failure to fade. */
+static void what_came_back_has_not_failed(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = bound_to_h1(never, &h1);
+        (void)state;
+        kit_down(k, h1, -104);
+        h1 = kit_up(k, H1);
+        bl_flow_close(kit_flow(k, h1), false);
+        fake_settle(k->f);
+        kit_go(k, BL_M_BYE, HOME, 0);
+        assert_int_not_equal(kit_opened(k, H1), 0);
+        assert_int_equal(kit_opened(k, "10.0.2.2:5060"), 0);
+        kit_free(k);
+}
+
 static void a_request_shares_the_background_open(void **state)
 {
         struct kit *k = kit_new_tuned(never, NULL);
@@ -213,6 +229,24 @@ static void pings_go_to_belay_only(void **state)
         kit_free(k);
 }
 
+static void keeps_quiet(struct kit *k)
+{
+        k->conf.no_reopen = true;
+}
+
+static void a_uas_flows_are_not_pinged(void **state)
+{
+        struct kit *k = kit_new_tuned(keeps_quiet, NULL);
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:good.example;lr", BL_SEND_BELAY);
+        bl_flow_id f = kit_up(k, "10.0.5.1:5060");
+        kit_resp(k, f, 200);
+        fake_drop_all(k->f);
+        fake_pass(k->f, 20000);
+        assert_int_equal(kit_sent(k, f, "\r\n"), 0);
+        kit_free(k);
+}
+
 /* A probe leaves the owner's own keep-alive as it was. */
 static void a_probe_does_not_end_a_keepalive(void **state)
 {
@@ -297,6 +331,7 @@ int main(void)
                 cmocka_unit_test(ours_is_opened_again_and_gets_its_bindings_back),
                 cmocka_unit_test(with_back_off_and_for_ten_seconds),
                 cmocka_unit_test(meanwhile_requests_take_the_next_candidate),
+                cmocka_unit_test(what_came_back_has_not_failed),
                 cmocka_unit_test(a_request_shares_the_background_open),
                 cmocka_unit_test(what_we_closed_stays_closed),
                 cmocka_unit_test(a_ua_recovers_by_itself),
@@ -304,6 +339,7 @@ int main(void)
                 cmocka_unit_test(a_uas_bindings_go_with_its_flow),
                 cmocka_unit_test(too_late_is_not_adopted),
                 cmocka_unit_test(pings_go_to_belay_only),
+                cmocka_unit_test(a_uas_flows_are_not_pinged),
                 cmocka_unit_test(a_probe_does_not_end_a_keepalive),
                 cmocka_unit_test(an_unanswered_probe_closes),
                 cmocka_unit_test(over_udp_bindings_wait_for_a_pong),

@@ -322,6 +322,23 @@ static void no_silence_from_strangers_nor_after_a_100(void **state)
         kit_free(k);
 }
 
+static void a_late_100_makes_it_count_again(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, BL_SEND_BELAY, &h1);
+        (void)state;
+        fake_pass(k->f, 1100);
+        bl_flow_id h2 = kit_up(k, H2);
+        kit_resp(k, h1, 100);
+        kit_resp(k, h2, 430);
+        fake_text(k->f, h1, "\r\n");
+        fake_pass(k->f, 5000);
+        assert_seen1(k, 100); /* h1 is at it: nothing is over */
+        kit_resp(k, h1, 486);
+        assert_int_equal(k->status[1], 486);
+        kit_free(k);
+}
+
 static void over_udp_silence_wants_two_transmissions(void **state)
 {
         struct kit *k = kit_new_tuned(never, &(struct bl_txns_conf){.t1_ms = 1200});
@@ -484,6 +501,27 @@ static void a_408_says_less_than_doubt(void **state)
         kit_free(k);
 }
 
+/* The other still rings: then its answer is waited for; when it dies, the doubt is all there is. */
+static void doubt_waits_for_what_rings(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, BL_SEND_BELAY, &h1);
+        (void)state;
+        fake_pass(k->f, 1100);
+        bl_flow_id h2 = kit_up(k, H2);
+        kit_resp(k, h2, 482);
+        kit_resp(k, h1, 180);
+        fake_pass(k->f, 5000);
+        assert_seen1(k, 180);
+        fake_text(k->f, h1, "\r\n");
+        kit_down(k, h1, -104);
+        kit_down(k, kit_opened(k, H1), -111);
+        assert_int_equal(k->n_seen, 2);
+        assert_int_equal(k->status[1], 482);
+        assert_true(k->unsure);
+        kit_free(k);
+}
+
 /* ---- rounds and deadlines ---- */
 
 /* A single home that restarts loses nothing. */
@@ -594,6 +632,35 @@ static void a_name_that_does_not_exist_fails_at_once(void **state)
         kit_free(k);
 }
 
+static void with_dns(struct kit *k)
+{
+        never(k);
+        k->conf.dns = true;
+}
+
+/* No answer from DNS is a transport failure: asked again in the next round. */
+static void dns_that_is_silent_is_asked_again(void **state)
+{
+        struct kit *k = kit_new_tuned(with_dns, NULL);
+        struct bl_send *first;
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:x.example:5060", 0);
+        kit_answer(k, "x.example", BL_RR_A, BL_ETIMEOUT, NULL, 0, 0);
+        kit_answer(k, "x.example", BL_RR_AAAA, BL_ETIMEOUT, NULL, 0, 0);
+        assert_int_equal(k->n_failed, 0);
+        first = k->s;
+        kit_go(k, BL_M_BYE, "sip:x.example:5060", 0); /* this one hears it from the cache */
+        fake_pass(k->f, 100);
+        assert_int_equal(k->n_failed, 0);
+        fake_pass(k->f, 1500);
+        kit_answer_a(k, "x.example", "10.8.0.1", 60);
+        kit_answer(k, "x.example", BL_RR_AAAA, 0, NULL, 0, 60);
+        kit_up(k, "10.8.0.1:5060");
+        assert_int_equal(k->n_render, 2);
+        bl_send_free(first);
+        kit_free(k);
+}
+
 static void a_slow_open_does_not_hold_up_the_next(void **state)
 {
         struct kit *k = kit_new_tuned(never, NULL);
@@ -698,6 +765,25 @@ static void once_needs_no_transaction(void **state)
         kit_free(k);
 }
 
+static void once_gives_up_after_a_while(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        struct bl_send_want w = {.u = kit_uri("sip:good.example;lr"),
+                                 .method = BL_M_ACK,
+                                 .method_name = BL_STR("ACK"),
+                                 .branch = BL_STR("z9hG4bKa"),
+                                 .call_id = BL_STR("c")};
+        (void)state;
+        k->method = BL_M_ACK;
+        assert_int_equal(bl_send_once(k->h, &w, &kit_send_user, k, &k->s), 0);
+        fake_pass(k->f, 900);
+        assert_int_equal(k->n_failed, 0);
+        fake_pass(k->f, 4000);
+        assert_int_equal(k->failed, 503);
+        assert_int_equal(k->n_failed, 1);
+        kit_free(k);
+}
+
 /* ---- CANCEL ---- */
 
 static void cancel_goes_to_all_tries(void **state)
@@ -730,6 +816,34 @@ static void cancel_before_anything_was_sent(void **state)
         assert_int_equal(k->n_failed, 0); /* not inside the call */
         fake_pass(k->f, 1);
         assert_int_equal(k->failed, 487);
+        kit_free(k);
+}
+
+static void cancelled_before_it_rang_it_is_over_with_its_flow(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, 0, &h1);
+        (void)state;
+        bl_send_cancel(k->s);
+        kit_down(k, h1, -104);
+        assert_int_equal(k->failed, 487);
+        assert_int_equal(kit_opened(k, H2), 0);
+        kit_free(k);
+}
+
+/* The far end rings still: the copy that reaches it through another proxy is what the CANCEL can follow. */
+static void cancelled_while_ringing_it_goes_on_elsewhere(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, 0, &h1);
+        (void)state;
+        kit_resp(k, h1, 180);
+        bl_send_cancel(k->s);
+        kit_down(k, h1, -104);
+        bl_flow_id h2 = kit_up(k, H2);
+        assert_int_equal(kit_sent(k, h2, "INVITE"), 1);
+        kit_resp(k, h2, 487);
+        assert_int_equal(k->status[1], 487);
         kit_free(k);
 }
 
@@ -855,6 +969,7 @@ int main(void)
                 cmocka_unit_test(silence_of_a_belay_neighbour),
                 cmocka_unit_test(a_silent_flow_is_avoided_until_heard),
                 cmocka_unit_test(no_silence_from_strangers_nor_after_a_100),
+                cmocka_unit_test(a_late_100_makes_it_count_again),
                 cmocka_unit_test(over_udp_silence_wants_two_transmissions),
                 cmocka_unit_test(belay_is_learned_from_via),
                 cmocka_unit_test(never_after_101_199_unless_the_flow_died),
@@ -864,20 +979,25 @@ int main(void)
                 cmocka_unit_test(doubtful_answers_lose_to_any_other),
                 cmocka_unit_test(doubt_that_stays_is_shown_as_such),
                 cmocka_unit_test(a_408_says_less_than_doubt),
+                cmocka_unit_test(doubt_waits_for_what_rings),
                 cmocka_unit_test(goes_round_until_it_is_back),
                 cmocka_unit_test(non_invite_ends_4s_early_with_504),
                 cmocka_unit_test(invite_without_provisional_ends_with_408),
                 cmocka_unit_test(the_owners_deadline_holds),
                 cmocka_unit_test(tries_are_bounded),
                 cmocka_unit_test(a_name_that_does_not_exist_fails_at_once),
+                cmocka_unit_test(dns_that_is_silent_is_asked_again),
                 cmocka_unit_test(a_slow_open_does_not_hold_up_the_next),
                 cmocka_unit_test(two_requests_share_one_open),
                 cmocka_unit_test(towards_a_ua_nothing_is_opened),
                 cmocka_unit_test(unknown_to_a_ua_is_430),
                 cmocka_unit_test(pinned_means_that_flow),
                 cmocka_unit_test(once_needs_no_transaction),
+                cmocka_unit_test(once_gives_up_after_a_while),
                 cmocka_unit_test(cancel_goes_to_all_tries),
                 cmocka_unit_test(cancel_before_anything_was_sent),
+                cmocka_unit_test(cancelled_before_it_rang_it_is_over_with_its_flow),
+                cmocka_unit_test(cancelled_while_ringing_it_goes_on_elsewhere),
                 cmocka_unit_test(cancel_that_nobody_answers_ends_after_64_t1),
                 cmocka_unit_test(alternatives_when_the_first_is_spent),
                 cmocka_unit_test(the_retry_budget_is_sixteen),
