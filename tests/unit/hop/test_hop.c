@@ -244,6 +244,7 @@ static void a_uas_flows_are_not_pinged(void **state)
         fake_drop_all(k->f);
         fake_pass(k->f, 20000);
         assert_int_equal(kit_sent(k, f, "\r\n"), 0);
+        assert_non_null(fake_flow(k->f, f));
         kit_free(k);
 }
 
