@@ -47,6 +47,14 @@ static void hold(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
 
 /* ---- going on ---- */
 
+/* A 100 ended Timer B for a try that has come to nothing: the others get their time, too. */
+static void look_again(struct bl_send *s)
+{
+        if (s->method == BL_M_INVITE && !s->deadline_at)
+                send_deadline(s, s->h->env->now + 64 * send_t1(s));
+        send_advance(s);
+}
+
 /* Unless a candidate is sought already, or a try is out that was not given up: failover is serial. */
 static void go_on(struct bl_send *s)
 {
@@ -60,7 +68,7 @@ static void go_on(struct bl_send *s)
         }
         if (send_any_tried(s, 1u << TRIED_OPEN))
                 return;
-        send_advance(s);
+        look_again(s);
 }
 
 static bool unbinds(struct bl_send *s, const struct tried *t, struct bl_uri *ret_base)
@@ -114,8 +122,7 @@ static void on_305(struct bl_send *s, struct tried *t, bl_flow_id from, const st
         if (!t->by_maddr && send_redirect_take(s, t, m)) {
                 send_stop_seeking(s);
                 s->leg_on = false; /* the redirect's targets first, then the rest of this base */
-                s->state = SEND_LOOKING;
-                send_advance(s);
+                look_again(s);
                 return;
         }
         s->was_refused = true;
@@ -196,8 +203,7 @@ static void on_provisional(struct bl_send *s, bl_flow_id from, const struct bl_m
         if (t && t->state == TRIED_SILENT)
                 t->state = TRIED_OPEN;
         if (s->state == SEND_LOOKING && s->method == BL_M_INVITE && !s->cancelled)
-                send_deadline(s,
-                              0); /* RFC 3261 section 17.1.1.2: Timer B ends; from here on it is the owner's Timer C */
+                send_deadline(s, 0); /* RFC 3261 section 17.1.1.2: Timer B ends, the owner's Timer C goes on */
         if (m->status > 100) {
                 if (t && (t->state == TRIED_OPEN || t->state == TRIED_LOST))
                         t->state = TRIED_RINGING;
@@ -251,8 +257,6 @@ static void died(struct bl_send *s, struct tried *t)
                         send_fail(s, 487, "cancelled"); /* never rang: nothing to stop elsewhere */
                 return;
         }
-        if (s->state == SEND_LOOKING && s->method == BL_M_INVITE && !s->deadline_at)
-                send_deadline(s, s->h->env->now + 64 * send_t1(s));
         go_on(s);
 }
 

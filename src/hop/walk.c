@@ -278,7 +278,7 @@ static bool try_flow(struct bl_send *s, const struct hop_cand *c)
                 hop_flow_learn_belay(s->h, f);
         send_enter(s); /* the owner may free us inside */
         int rc = s->user->render(s->ctx, s, &t, &buf);
-        if (s->dead) {
+        if (s->dead || s->state == SEND_OVER) { /* or cancel us */
                 if (rc >= 0)
                         bl_buf_unref(s->h->env->pool, buf);
                 send_leave(s);

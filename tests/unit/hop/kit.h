@@ -42,7 +42,7 @@ struct kit { /* a node with one worker; with two when `tune` says so: requests s
         bl_flow_id try_flow;
         struct bl_addr try_local;
         int render_rc;
-        bool free_in_response, free_in_failed, free_in_render;
+        bool free_in_response, free_in_failed, free_in_render, cancel_in_render;
         struct bl_send *s;
         enum bl_method method;
         unsigned branch;
@@ -335,6 +335,8 @@ static inline int kit_render(void *ctx, struct bl_send *s, const struct bl_try *
                 bl_send_free(s);
                 return BL_EGONE;
         }
+        if (k->cancel_in_render)
+                bl_send_cancel(s);
         if (k->render_rc < 0)
                 return k->render_rc;
         snprintf(text, sizeof(text),

@@ -592,6 +592,27 @@ static void invite_without_provisional_ends_with_408(void **state)
         kit_free(k);
 }
 
+/* A 100 stopped the clock; what came after it does not leave the request without one. */
+static void after_a_100_that_led_nowhere_the_clock_runs_again(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        bl_flow_id e2 = kit_accept(k, "10.0.1.2:4000");
+        (void)state;
+        kit_go(k, BL_M_INVITE, P, 0);
+        assert_int_equal(k->try_flow, e2);
+        kit_resp(k, e2, 100);
+        kit_resp_more(k, e2, 305, "Contact: <" P ";maddr=10.0.1.1>\r\n");
+        for (unsigned i = 0; i < 331 && !k->n_failed; i++) {
+                if (kit_opened(k, "10.0.1.1:5060"))
+                        kit_down(k, kit_opened(k, "10.0.1.1:5060"), -111);
+                if (kit_opened(k, "10.0.1.3:5060"))
+                        kit_down(k, kit_opened(k, "10.0.1.3:5060"), -111);
+                fake_pass(k->f, 100);
+        }
+        assert_int_equal(k->failed, 408);
+        kit_free(k);
+}
+
 static void the_owners_deadline_holds(void **state)
 {
         struct kit *k = kit_new_tuned(never, NULL);
@@ -865,6 +886,20 @@ static void cancelled_while_ringing_it_goes_on_elsewhere(void **state)
         kit_free(k);
 }
 
+static void cancelled_in_render_nothing_is_sent(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        bl_flow_id a = kit_accept(k, "10.0.7.9:4000");
+        (void)state;
+        kit_bind(k, P, a, BL_BIND_PATH);
+        k->cancel_in_render = true;
+        kit_go(k, BL_M_INVITE, P, BL_SEND_UA);
+        fake_pass(k->f, 1);
+        assert_int_equal(k->failed, 487);
+        assert_int_equal(kit_sent(k, a, "INVITE"), 0);
+        kit_free(k);
+}
+
 static void cancel_that_nobody_answers_ends_after_64_t1(void **state)
 {
         bl_flow_id h1;
@@ -1001,6 +1036,7 @@ int main(void)
                 cmocka_unit_test(goes_round_until_it_is_back),
                 cmocka_unit_test(non_invite_ends_4s_early_with_504),
                 cmocka_unit_test(invite_without_provisional_ends_with_408),
+                cmocka_unit_test(after_a_100_that_led_nowhere_the_clock_runs_again),
                 cmocka_unit_test(the_owners_deadline_holds),
                 cmocka_unit_test(tries_are_bounded),
                 cmocka_unit_test(a_name_that_does_not_exist_fails_at_once),
@@ -1016,6 +1052,7 @@ int main(void)
                 cmocka_unit_test(cancel_before_anything_was_sent),
                 cmocka_unit_test(cancelled_before_it_rang_it_is_over_with_its_flow),
                 cmocka_unit_test(cancelled_while_ringing_it_goes_on_elsewhere),
+                cmocka_unit_test(cancelled_in_render_nothing_is_sent),
                 cmocka_unit_test(cancel_that_nobody_answers_ends_after_64_t1),
                 cmocka_unit_test(alternatives_when_the_first_is_spent),
                 cmocka_unit_test(the_retry_budget_is_sixteen),
