@@ -378,7 +378,7 @@ static void flow_bind_host(struct bl_hops *h, struct bl_flow *f, struct bl_str h
 static void flow_keepalive(struct hop_flow *hf, struct bl_flow *f)
 {
         struct bl_hops *h = hf->hops;
-        if (hf->pinging || !hf->belay || !f->ours || h->conf.no_reopen || h->conf.ping_every_ms == UINT32_MAX)
+        if (hf->pinging || !hf->belay || h->conf.no_reopen || h->conf.ping_every_ms == UINT32_MAX)
                 return; /* a UA keeps its flows alive by Flow-Timer */
         hf->pinging = true;
         bl_flow_keepalive(f, h->conf.ping_every_ms, h->conf.ping_wait_ms);
