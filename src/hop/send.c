@@ -214,6 +214,9 @@ static void deadline_fire(struct bl_timer *timer)
         if (s->state == SEND_OVER)
                 return;
         send_enter(s);
+        for (unsigned i = 0; i < s->n_tried && s->state == SEND_LOOKING; i++) /* no answer is a failure: RFC 3263 4.3 */
+                if (s->tried[i].state == TRIED_OPEN || s->tried[i].state == TRIED_SILENT)
+                        hop_failed_mark(s->h, s->tried[i].tp, &s->tried[i].addr);
         if (s->held && send_is_doubtful(s->held->status)) {
                 s->unsure = true;
                 send_show_held(s);

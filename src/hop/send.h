@@ -44,7 +44,9 @@ enum bl_send_flags {
         BL_SEND_NO_REDIRECT = 8, /* a 305 is a final response as any other */
         BL_SEND_ANY_OPEN = 16,   /* discovery: open a new flow even when one matches (D7) */
         BL_SEND_USE_MADDR =
-                32 /* u's maddr counts (configuration, Outbound-Proxy, a redirect from a flow linked to that host) */
+                32, /* u's maddr counts (configuration, Outbound-Proxy, a redirect from a flow linked to that host) */
+        BL_SEND_ONE_ROUND =
+                64 /* when all candidates failed by transport: 503 at once; the owner has its own back-off */
 };
 struct bl_send_want {
         struct bl_uri u; /* next hop: top Route, else Request-URI; copied */

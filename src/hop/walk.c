@@ -36,7 +36,7 @@ static void spent(struct bl_send *s)
                 send_fail(s, 430, "flow_gone");
                 return;
         }
-        if (!all_transport || s->once) {
+        if (!all_transport || s->once || s->flags & BL_SEND_ONE_ROUND) {
                 send_fail(s, 503, "no_route");
                 return;
         }

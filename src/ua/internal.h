@@ -55,6 +55,9 @@ struct reg {
         struct text call_id;
         uint32_t cseq, granted_s, min_s;
         bl_flow_id flow;
+        struct bl_resolve resolve; /* the cluster's addresses are being asked for */
+        bool resolving;
+        uint8_t others; /* edges that it may go to beside the last address; 0: not known yet, at least one */
         struct bl_send *send;
         struct bl_timer timer; /* refresh, or retry */
         struct bl_watch watch;

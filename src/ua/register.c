@@ -11,7 +11,7 @@
  */
 #include "ua/internal.h"
 
-enum { BASE_S = 30, MAX_S = 1800 };
+enum { BASE_S = 30, MAX_S = 1800, DNS_S = 2 /* for an answer about the cluster */ };
 
 static const struct bl_send_user reg_send;
 static void try_now(struct reg *r);
@@ -148,6 +148,9 @@ static void try_now(struct reg *r)
         w.branch = ua_branch_str(r->branch);
         w.call_id = text_str(&r->call_id);
         w.flags = BL_SEND_NO_REDIRECT | BL_SEND_USE_MADDR; /* discovery follows its own redirects */
+        w.flags |= BL_SEND_ONE_ROUND; /* an address that is dead: RFC 5626 section 4.5 says when again */
+        if (r->route.n && !ua->legacy)
+                w.flags |= BL_SEND_BELAY; /* a silent edge is not waited for: the cluster has others */
         /* A maddr here came from configuration, an Outbound-Proxy or a redirect: it counts (3.2). */
         if (r->flow) { /* refreshes stay on their flow (step 8), and so does the answer to a challenge */
                 w.flags |= BL_SEND_PINNED;
@@ -223,6 +226,8 @@ static void reg_free(struct bl_ua *ua, unsigned i)
         struct reg *r = ua->reg[i];
         struct bl_ua_stack *s = ua->stack;
         cancel_send(r);
+        if (r->resolving)
+                bl_resolve_cancel(&r->resolve);
         env_disarm(s->env, &r->timer);
         bl_flow_unwatch(&r->watch);
         text_drop(s, &r->route);
@@ -241,17 +246,23 @@ void reg_free_all(struct bl_ua *ua)
 
 /* --- when it fails --- */
 
-/* RFC 5626 section 4.5: the n-th wait is 50 to 100 % of min(max, base * 2^n); the first try of each address is
- * immediate, jitter at most 1 s. */
+/* A round is the last address and then each other edge once (protocol.md section 5, after an outage). */
+static unsigned round_length(const struct reg *r)
+{
+        return 1 + (r->others ? r->others : 1);
+}
+
+/* RFC 5626 section 4.5, counted per address: within a round at once (jitter); after the n-th round 50 to 100 % of
+ * min(max, base * 2^n). */
 static bl_us wait_for(struct reg *r)
 {
         struct env *e = r->ua->stack->env;
         uint32_t rnd;
         e->ops->random(e, &rnd, sizeof rnd);
-        if (r->unreachable < 2) /* the last address, then another */
+        if (r->unreachable == 0 || r->unreachable % round_length(r))
                 return BL_MS(rnd % 200);
-        unsigned n = r->unreachable - 2u < 6 ? r->unreachable - 2u : 6;
-        bl_us upper = BL_SEC((uint64_t)BASE_S << n);
+        unsigned n = r->unreachable / round_length(r) - 1;
+        bl_us upper = BL_SEC((uint64_t)BASE_S << (n < 6 ? n : 6));
         if (upper > BL_SEC(MAX_S))
                 upper = BL_SEC(MAX_S);
         return upper / 2 + (bl_us)(rnd % 1000) * (upper / 2) / 1000;
@@ -273,51 +284,73 @@ static void put_at(const struct bl_uri *p, const struct bl_addr *at, struct bl_s
         bl_addr_put_ip(out, at);
 }
 
-/* The n-th edge of the cluster that is neither the last address nor where another registration of ours has its flow.
- * By resolved names only: a cold cache is for the next time. */
-static bool other_edge(struct reg *r, const struct bl_uri *p, unsigned nth, struct bl_addr *ret)
+static bool is_used(const struct reg *r, const struct bl_addr *a)
 {
-        struct bl_ua_stack *s = r->ua->stack;
-        struct bl_target t[BL_HOP_TARGETS];
-        struct bl_resolve res = {0};
-        unsigned fit[BL_HOP_TARGETS], n_fit = 0;
-        int n = bl_resolve(s->hops, &res, p, false, t);
-        if (n == BL_EPENDING)
-                bl_resolve_cancel(&res);
-        for (int i = 0; i < n; i++) {
-                bool used = bl_addr_eq_ip(&t[i].to, &r->last);
-                for (unsigned k = 0; k < UA_FLOWS; k++) {
-                        struct reg *o = r->ua->reg[k];
-                        used |= o && o != r && o->flow && bl_addr_eq_ip(&o->last, &t[i].to);
-                }
-                if (!used)
-                        fit[n_fit++] = (unsigned)i;
+        for (unsigned k = 0; k < UA_FLOWS; k++) {
+                const struct reg *o = r->ua->reg[k];
+                if (o && o != r && o->flow && bl_addr_eq_ip(&o->last, a))
+                        return true;
         }
-        if (n_fit == 0)
-                return false;
-        *ret = t[fit[nth % n_fit]].to;
-        return true;
+        return false;
+}
+
+static void route_to(struct reg *r, const struct bl_uri *p, const struct bl_addr *at)
+{
+        char text[UA_TEXT];
+        struct bl_sb b = BL_SB(text);
+        if (at->family == 0)
+                bl_sb_add(&b, text_str(&r->home_edge));
+        else
+                put_at(p, at, &b);
+        if (!b.over)
+                (void)text_set(r->ua->stack, &r->route, bl_sb_str(&b));
+}
+
+/* The edges of this round: those that are neither the last address nor where another registration of ours has its
+ * flow. */
+static void other_edge(struct reg *r, const struct bl_uri *p, const struct bl_target *t, unsigned n)
+{
+        const struct bl_addr *fit[BL_HOP_TARGETS];
+        unsigned n_fit = 0;
+        for (unsigned i = 0; i < n; i++)
+                if (!bl_addr_eq_ip(&t[i].to, &r->last) && !is_used(r, &t[i].to))
+                        fit[n_fit++] = &t[i].to;
+        route_to(r, p, n_fit ? fit[(r->unreachable % round_length(r) - 1) % n_fit] : &r->last);
+        if (n)
+                r->others = (uint8_t)(n_fit ? n_fit : 1);
+}
+
+static void edges_known(struct bl_resolve *res, int rc, const struct bl_target *t, unsigned n)
+{
+        struct reg *r = BL_CONTAINER(res, struct reg, resolve);
+        struct bl_uri p;
+        r->resolving = false;
+        if (rc < 0 || r->state != REG_WAITING || r->unreachable % round_length(r) == 0 ||
+            bl_uri_parse(text_str(&r->home_edge), &p) < 0)
+                return;
+        other_edge(r, &p, t, n);
+        env_arm_in(r->ua->stack->env, &r->timer, wait_for(r));
 }
 
 /* Where P is registered next: at the last address, then at edges where we have no flow, any of which may adopt it
  * (4.4), in turns. Always by maddr: the cluster's name alone might lead to the edge that carries the other
- * registration. */
+ * registration. When DNS has to be asked for the others, its answer goes on. */
 static void choose_address(struct reg *r)
 {
         struct bl_uri p;
-        char text[UA_TEXT];
-        struct bl_sb b = BL_SB(text);
-        struct bl_addr at = r->last;
+        struct bl_target t[BL_HOP_TARGETS];
         if (r->home_edge.n == 0 || bl_uri_parse(text_str(&r->home_edge), &p) < 0)
                 return;
-        if (r->unreachable % 2 == 1 && !other_edge(r, &p, r->unreachable / 2, &at))
-                at = r->last;
-        if (at.family == 0)
-                bl_sb_add(&b, text_str(&r->home_edge));
-        else
-                put_at(&p, &at, &b);
-        if (!b.over)
-                (void)text_set(r->ua->stack, &r->route, bl_sb_str(&b));
+        if (r->unreachable % round_length(r) == 0) {
+                route_to(r, &p, &r->last);
+                return;
+        }
+        if (r->resolving)
+                return;
+        r->resolve.done = edges_known;
+        int n = bl_resolve(r->ua->stack->hops, &r->resolve, &p, false, t);
+        r->resolving = n == BL_EPENDING;
+        other_edge(r, &p, t, n > 0 ? (unsigned)n : 0);
 }
 
 static void retry_later(struct reg *r, unsigned status, struct bl_str reason, bl_us wait)
@@ -360,8 +393,8 @@ static void failed_with(struct reg *r, unsigned status, struct bl_str reason, bo
                 r->unreachable++;
         if (r->reg_id == 1 && r->home_edge.n == 0 && r->unreachable > 1) /* discovery starts anew */
                 (void)text_set(r->ua->stack, &r->route, text_str(&r->ua->outbound_proxy));
-        bl_us wait = wait_for(r);
-        choose_address(r);
+        choose_address(r); /* first: it may learn how many there are */
+        bl_us wait = r->resolving ? BL_SEC(DNS_S) : wait_for(r);
         r->fresh = true;
         retry_later(r, status, reason, wait);
 }
