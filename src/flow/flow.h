@@ -51,6 +51,7 @@ struct bl_flow { /* read-only outside flow/ but for user and pins */
         struct bl_cross *_remote; /* workers that want to know of its end */
         bl_us _ping_sent;         /* 0: no answer is awaited */
         uint32_t _ping_every_ms, _ping_wait_ms;
+        struct bl_addr _mapped; /* UDP: what the far end's STUN answers say we are; family 0: none came yet */
 };
 
 struct bl_listener_info { /* of this node, same order as the world's listeners */

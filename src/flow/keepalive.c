@@ -80,6 +80,14 @@ void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
         }
         stun_id(f, id);
         int rc = f->_ping_sent ? bl_stun_parse_response(datagram, id, &mapped) : BL_ENOENT;
+        if (rc == 0 && f->_mapped.family && !bl_addr_eq(&mapped, &f->_mapped)) {
+                /* RFC 5626 4.4.2: a NAT has forgotten us; the flow that the far end knows is no more. */
+                bl_count(fs->rebound);
+                bl_flow_close_why(f, false, BL_EGONE);
+                return;
+        }
+        if (rc == 0)
+                f->_mapped = mapped;
         if (rc == 0 || rc == BL_EREFUSED) /* an error response proves life as well */
                 bl_keepalive_pong(f);
         else

@@ -438,6 +438,27 @@ static void pings_over_udp_are_stun(void **state)
         node_free(n);
 }
 
+/* RFC 5626 4.4.2: another mapped address than before means that a NAT has forgotten the flow. */
+static void a_nat_that_rebinds_ends_the_flow(void **state)
+{
+        (void)state;
+        struct node *n = node(1);
+        bl_flow_id f = udp(n);
+        char answer[32] =
+                "\x01\x01\x00\x0c\x21\x12\xa4\x42............\x00\x20\x00\x08\x00\x01\x22\xfa\x2b\x12\xa4\x43";
+        bl_flow_keepalive(get(n, f), 5000, 2000);
+        for (unsigned i = 0; i < 3; i++) {
+                const struct fake_sent *s = fake_take(n->f, f);
+                memcpy(answer + 8, s->text + 8, 12);
+                answer[27] ^= i == 2; /* another port */
+                fake_data(n->f, f, bl_str_make(answer, 32));
+                assert_int_equal(n->w[0].downs, i == 2);
+                fake_pass(n->f, 5001);
+        }
+        assert_int_equal(n->w[0].why, BL_EGONE);
+        node_free(n);
+}
+
 static void probing_again_does_not_spare_the_dead(void **state)
 {
         (void)state;
@@ -773,6 +794,7 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(pings_over_a_stream),
         cmocka_unit_test(any_octet_proves_life),
         cmocka_unit_test(pings_over_udp_are_stun),
+        cmocka_unit_test(a_nat_that_rebinds_ends_the_flow),
         cmocka_unit_test(probing_again_does_not_spare_the_dead),
         cmocka_unit_test(probing_a_lively_one_gives_it_the_whole_time),
         cmocka_unit_test(pings_stop_and_wait_for_up),
