@@ -308,9 +308,13 @@ static void on_event(void *ctx, const struct bl_ua_event *ev)
                 break;
         case BL_UA_UNREGISTERED:
                 p->unregistered++;
+                sim_note(p->w->sim, "%s: flow %u is no longer registered: %.*s", p->name, ev->reg_id,
+                         BL_STR_ARG(ev->reason));
                 break;
         case BL_UA_REGISTER_FAILED:
                 p->refused++;
+                sim_note(p->w->sim, "%s: flow %u cannot register: %u %.*s, again in %u ms", p->name, ev->reg_id,
+                         ev->status, BL_STR_ARG(ev->reason), ev->retry_ms);
                 p->last_status = ev->status;
                 break;
         case BL_UA_REDIRECTED:
