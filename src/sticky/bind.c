@@ -20,9 +20,10 @@ static struct bl_str id_text(const struct idnode *n)
 
 struct idnode *stk_id_find(const struct uri_shard *s, const struct canon *c, enum tag tag)
 {
-        struct bl_hnode *n = s->tags[tag] ? bl_htab_first(&s->ids, id_hash(c, tag)) : NULL;
+        struct index_pos pos;
+        struct inode *n = s->tags[tag] ? stk_index_first(&s->ids, id_hash(c, tag), &pos) : NULL;
 
-        for (; n; n = bl_htab_next(n)) {
+        for (; n; n = stk_index_next(&pos)) {
                 struct idnode *id = BL_CONTAINER(n, struct idnode, node);
 
                 if (id->tag == tag && bl_str_eq(id_text(id), canon_id(c)))
@@ -113,18 +114,15 @@ static void array_remove(struct uri_shard *s, const struct binding *b)
 
 /* --- rings --- */
 
-static struct bl_htab *leader_table(struct uri_shard *s, const struct binding *b)
+static struct index *leader_index(struct uri_shard *s, const struct binding *b)
 {
         return b->ext ? &s->exact : &s->ids;
 }
 
-/* `to` stands in the index for the URI that `from` stood for. Cannot fail: from's place in the table is free. */
+/* `to` stands in the index for the URI that `from` stood for. */
 static void pass_lead(struct uri_shard *s, struct binding *from, struct binding *to)
 {
-        uint64_t hash = from->id.node.hash;
-
-        bl_htab_remove(leader_table(s, from), &from->id.node);
-        (void)bl_htab_insert(leader_table(s, to), &to->id.node, hash);
+        stk_index_replace(leader_index(s, from), &from->id.node, &to->id.node);
         from->leader = false;
         to->leader = true;
 }
@@ -160,7 +158,7 @@ void stk_remove(struct bl_sticky *t, struct uri_shard *s, struct binding *b)
         bool last = !b->same.next;
 
         if (b->leader && last)
-                bl_htab_remove(leader_table(s, b), &b->id.node);
+                stk_index_remove(leader_index(s, b), &b->id.node);
         else if (b->leader)
                 pass_lead(s, b, stk_ring_next(b));
         ring_leave(b);
@@ -271,7 +269,7 @@ static int insert_uri(const struct want *w, struct idnode *id, struct binding *b
         int rc;
 
         if (!id) {
-                rc = bl_htab_insert(&w->s->ids, &b->id.node, id_hash(w->c, w->tag));
+                rc = stk_index_add(&w->s->ids, &b->id.node, id_hash(w->c, w->tag));
         } else {
                 g = id->group ? stk_id_group(id) : stk_group_from(w->t, w->s, stk_id_lone(id));
                 rc = g ? stk_group_add(w->t, w->s, g, b, NULL) : BL_ENOMEM;

@@ -7,6 +7,8 @@ static const struct {
 
 static bool is_identity(const char *name, size_t n)
 {
+        if (n < 3) /* lr, d, n, ob: nearly all */
+                return false;
         for (size_t i = 0; i < BL_ARRAY_LEN(never_ignored); i++)
                 if (n == never_ignored[i].n && memcmp(name, never_ignored[i].name, n) == 0)
                         return true;
@@ -27,29 +29,50 @@ static bool equals_escape(int c)
         return c > 0x20 && c < 0x7f && !strchr(";/?:@&=+$,%", c);
 }
 
+/* Octets that put_plain copies without a look: all but '%', and but upper case where it is lowered. */
+static char *put_plain(char *at, struct bl_str s, bool lower)
+{
+        if (!lower)
+                return memcpy(at, s.p, s.n), at + s.n;
+        for (size_t i = 0; i < s.n; i++)
+                at[i] = bl_lower(s.p[i]);
+        return at + s.n;
+}
+
+/* The escape at s.p[i] as one octet or in its one spelling; returns the new end. */
+static char *put_escape(char *at, const char *p, bool lower)
+{
+        int v = hex_digit(p[1]) << 4 | hex_digit(p[2]);
+
+        if (equals_escape(v)) {
+                *at++ = lower ? bl_lower((char)v) : (char)v;
+                return at;
+        }
+        *at++ = '%';
+        *at++ = bl_lower(p[1]);
+        *at++ = bl_lower(p[2]);
+        return at;
+}
+
 /* Copies s, escapes in their one spelling; returns the new end, or NULL when it does not fit before `end`. */
 static char *put_text(char *at, const char *end, struct bl_str s, bool lower)
 {
+        const char *escape;
+
         if ((size_t)(end - at) < s.n)
                 return NULL;
-        for (size_t i = 0; i < s.n; i++) {
-                char c = s.p[i];
+        while (s.n && (escape = memchr(s.p, '%', s.n)) != NULL) {
+                size_t before = (size_t)(escape - s.p);
+                bool whole = s.n - before > 2 && hex_digit(escape[1]) >= 0 && hex_digit(escape[2]) >= 0;
 
-                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 && hex_digit(s.p[i + 2]) >= 0) {
-                        int v = hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]);
-
-                        i += 2;
-                        if (!equals_escape(v)) {
-                                *at++ = '%';
-                                *at++ = bl_lower(s.p[i - 1]);
-                                *at++ = bl_lower(s.p[i]);
-                                continue;
-                        }
-                        c = (char)v;
-                }
-                *at++ = lower ? bl_lower(c) : c;
+                at = put_plain(at, bl_str_make(s.p, before), lower);
+                if (whole)
+                        at = put_escape(at, escape, lower);
+                else
+                        *at++ = '%';
+                s = bl_str_from(s, before + (whole ? 3 : 1));
         }
-        return at;
+        return s.n ? put_plain(at, s, lower) : at;
 }
 
 int canon_host(struct bl_str host, char *out, size_t cap)

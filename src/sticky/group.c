@@ -8,9 +8,10 @@ static uint64_t exact_hash(const struct group *g, struct bl_str params)
 
 struct binding *stk_group_exact(const struct uri_shard *s, const struct group *g, struct bl_str params)
 {
-        struct bl_hnode *n = bl_htab_first(&s->exact, exact_hash(g, params));
+        struct index_pos pos;
+        struct inode *n = stk_index_first(&s->exact, exact_hash(g, params), &pos);
 
-        for (; n; n = bl_htab_next(n)) {
+        for (; n; n = stk_index_next(&pos)) {
                 struct binding *b = BL_CONTAINER(n, struct binding, id.node);
 
                 if (b->ext->class->group == g && bl_str_eq(stk_params(b), params))
@@ -93,7 +94,7 @@ int stk_group_add(struct bl_sticky *t, struct uri_shard *s, struct group *g, str
         if (!b->ext)
                 return add_failed(t, s, g);
         c = leader ? leader->ext->class : class_get(t, s, g, stk_params(b));
-        if (!c || (!leader && bl_htab_insert(&s->exact, &b->id.node, exact_hash(g, stk_params(b))) < 0)) {
+        if (!c || (!leader && stk_index_add(&s->exact, &b->id.node, exact_hash(g, stk_params(b))) < 0)) {
                 if (c && c->count == 0)
                         class_free(t, s, c);
                 stk_block_put(t, &s->blocks, b->ext, sizeof(*b->ext));
@@ -146,14 +147,13 @@ struct group *stk_group_from(struct bl_sticky *t, struct uri_shard *s, struct bi
         c = class_new(t, s, g, stk_params(lone));
         if (!c || !ring_get_ext(t, s, lone))
                 goto fail;
-        bl_htab_remove(&s->ids, &lone->id.node);
-        if (bl_htab_insert(&s->exact, &lone->id.node, exact_hash(g, stk_params(lone))) < 0) {
-                /* cannot fail: its place was there a moment ago */
-                (void)bl_htab_insert(&s->ids, &lone->id.node, hash);
+        stk_index_replace(&s->ids, &lone->id.node, &g->id.node);
+        if (stk_index_add(&s->exact, &lone->id.node, exact_hash(g, stk_params(lone))) < 0) {
+                lone->id.node.hash = hash;
+                stk_index_replace(&s->ids, &g->id.node, &lone->id.node);
                 ring_drop_ext(t, s, lone);
                 goto fail;
         }
-        (void)bl_htab_insert(&s->ids, &g->id.node, hash);
         do {
                 b->ext->class = c;
                 b->ext->binding = b;
@@ -175,14 +175,12 @@ static void demote(struct bl_sticky *t, struct uri_shard *s, struct group *g)
 {
         struct class *c = g->classes;
         struct binding *b = stk_class_sample(c);
-        uint64_t hash = g->id.node.hash;
 
         while (!b->leader)
                 b = stk_ring_next(b);
         stk_proj_drop_all(t, s, c);
-        bl_htab_remove(&s->exact, &b->id.node);
-        bl_htab_remove(&s->ids, &g->id.node);
-        (void)bl_htab_insert(&s->ids, &b->id.node, hash); /* as in stk_group_from */
+        stk_index_remove(&s->exact, &b->id.node);
+        stk_index_replace(&s->ids, &g->id.node, &b->id.node);
         ring_drop_ext(t, s, b);
         class_free(t, s, c);
         stk_block_put(t, &s->blocks, g, sizeof(*g));

@@ -48,8 +48,8 @@ void bl_sticky_free(struct bl_sticky *t)
                         continue;
                 while (s->n)
                         stk_remove(t, s, s->all[s->n - 1]);
-                bl_htab_fini(&s->ids);
-                bl_htab_fini(&s->exact);
+                stk_index_fini(&s->ids);
+                stk_index_fini(&s->exact);
                 bl_htab_fini(&s->buckets);
                 stk_blocks_fini(&s->blocks);
                 pthread_mutex_destroy(&s->lock);

@@ -24,6 +24,7 @@
 
 #include "base/list.h"
 #include "sticky/canon.h"
+#include "sticky/index.h"
 #include "sticky/sticky.h"
 
 enum {
@@ -77,7 +78,7 @@ struct blocks { /* memory of one shard, under its lock */
 };
 
 struct idnode { /* how lone bindings and groups begin */
-        struct bl_hnode node;
+        struct inode node;
         bool group;
         uint8_t tag;
         uint16_t id_n;
@@ -180,7 +181,8 @@ struct hostflow { /* a flow with DOMAIN or CERT bindings of a host */
 
 struct uri_shard {
         pthread_mutex_t lock;
-        struct bl_htab ids, exact, buckets;
+        struct index ids, exact;
+        struct bl_htab buckets;
         struct binding **all; /* dense; a removed one's place is taken by the last */
         uint32_t n, cap;
         uint32_t index, serials;
