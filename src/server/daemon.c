@@ -120,6 +120,12 @@ static void reload(struct daemon *d)
         for (unsigned i = 0; i < d->n_stacks; i++)
                 bl_stack_set_log_level(d->stack[i], (enum bl_level)o->log->level);
         d->options.drain_ms = o->drain_ms;
+        int users = d->home ? bl_stack_reload_users(d->home, &err) : 0;
+        if (users < 0)
+                log_errors(d, bl_sb_str(&err));
+        else if (users > 0)
+                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "users_reloaded",
+                          BL_KS("file", d->o->home->users_file));
         bl_conf_unref(d->live);
         d->live = fresh;
         bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "reloaded", BL_KZ("file", d->args->file));

@@ -51,7 +51,7 @@ static int read_keys(struct bl_stack *s, struct bl_str path, const char *what, s
         return BL_EINVAL;
 }
 
-static int read_users(struct bl_stack *s, struct bl_str path, struct bl_sb *err)
+static int read_users(struct bl_str path, struct bl_sb *err, struct bl_users **ret_users)
 {
         char error[256] = "";
         struct bl_str text;
@@ -60,10 +60,12 @@ static int read_users(struct bl_stack *s, struct bl_str path, struct bl_sb *err)
         int rc = bl_file_read(path.p, "home.users_file", "make one with `belay user add`", USERS_MAX, err, &text);
         if (rc < 0)
                 return rc;
-        s->users = bl_users_parse(text, error, sizeof(error));
+        struct bl_users *users = bl_users_parse(text, error, sizeof(error));
         bl_file_free(text);
-        if (s->users)
+        if (users) {
+                *ret_users = users;
                 return 0;
+        }
         bl_sb_fmt(err, "%s (home.users_file): %s", path.p, error);
         return BL_EINVAL;
 }
@@ -239,7 +241,7 @@ static int fill(struct bl_stack *s, bool listen, struct bl_sb *err)
         if (rc == 0)
                 rc = read_keys(s, key_file, edge ? "edge.key_file" : "home.key_file", err);
         if (rc == 0 && !edge)
-                rc = read_users(s, s->o->home->users_file, err);
+                rc = read_users(s->o->home->users_file, err, &s->users);
         if (rc == 0 && listen)
                 rc = new_world(s, err);
         if (rc == 0)
@@ -344,4 +346,42 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level)
                 *l = (struct level_post){.post.run = set_level, .level = level};
                 env->ops->post(env, i, &l->post);
         }
+}
+
+/* ---- other users ---- */
+
+struct leave { /* visits each worker, so that none is in a turn that began with the old users; then frees them */
+        struct bl_post post;
+        struct bl_users *old;
+        unsigned next;
+};
+
+static void leave(struct bl_post *p, struct env *env)
+{
+        struct leave *l = BL_CONTAINER(p, struct leave, post);
+        if (++l->next < env->workers) {
+                env->ops->post(env, l->next, p);
+                return;
+        }
+        bl_users_free(l->old);
+        free(l);
+}
+
+int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err)
+{
+        struct bl_users *users = NULL;
+        struct env *env = bl_world_env(s->world, 0);
+        if (s->role != BL_STACK_HOME || !s->o->home->users_file.n)
+                return 0;
+        struct leave *l = malloc(sizeof(*l));
+        int rc = l ? read_users(s->o->home->users_file, err, &users) : BL_ENOMEM;
+        if (rc < 0) {
+                free(l);
+                return rc;
+        }
+        *l = (struct leave){.post.run = leave, .old = s->users};
+        s->users = users;
+        bl_store_mem_set_users(s->store, users);
+        env->ops->post(env, 0, &l->post);
+        return 1;
 }

@@ -20,5 +20,10 @@ struct bl_world *bl_stack_world(struct bl_stack *s);
 struct bl_log *bl_stack_log(struct bl_stack *s);                      /* worker 0's */
 int bl_stack_run(struct bl_stack *s);                                 /* until its world is stopped; 0 or < 0 */
 void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level); /* from worker 0, for all workers */
+/*
+ * Reads home.users_file again, if there is one; from worker 0 of any stack. 1 done, 0 there is none; or < 0 and one
+ * line in err, then the old users stay.
+ */
+int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err);
 /* The store's bindings to the file of home.snapshot; nothing when there is none. Any thread. 0 or < 0. */
 int bl_stack_save(struct bl_stack *s);

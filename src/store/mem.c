@@ -449,7 +449,7 @@ static int mem_remove(struct bl_store *store, struct env *e, struct bl_str aor, 
 static int mem_subscriber(struct bl_store *store, struct env *e, struct bl_str user, struct bl_str domain,
                           struct bl_store_op *op)
 {
-        const struct bl_users *u = bl_mem_of(store)->users;
+        const struct bl_users *u = atomic_load_explicit(&bl_mem_of(store)->users, memory_order_acquire);
 
         (void)e;
         return u ? bl_users_find(u, user, domain, &op->credentials, &op->group) : BL_ENOENT;
@@ -498,7 +498,7 @@ struct bl_store *bl_store_mem_new(const struct bl_store_mem_conf *conf)
         m->store.ops = &ops;
         m->seed = conf->hash_seed;
         m->max_contacts = conf->max_contacts ? conf->max_contacts : CONTACTS_DEFAULT;
-        m->users = conf->users;
+        atomic_init(&m->users, conf->users);
         for (unsigned i = 0; i < MEM_SHARDS; i++) {
                 pthread_mutex_init(&m->shard[i].lock, NULL);
                 bl_list_init(&m->shard[i].all);
@@ -509,4 +509,9 @@ struct bl_store *bl_store_mem_new(const struct bl_store_mem_conf *conf)
 size_t bl_store_mem_count(struct bl_store *s)
 {
         return atomic_load_explicit(&bl_mem_of(s)->count, memory_order_relaxed);
+}
+
+void bl_store_mem_set_users(struct bl_store *store, const struct bl_users *users)
+{
+        atomic_store_explicit(&bl_mem_of(store)->users, users, memory_order_release);
 }

@@ -42,7 +42,7 @@ struct mem {
         struct bl_store store; /* first */
         uint64_t seed;
         unsigned max_contacts;
-        const struct bl_users *users;
+        _Atomic(const struct bl_users *) users;
         _Atomic int64_t wall; /* the latest that anyone mentioned */
         _Atomic uint64_t order;
         atomic_size_t count;

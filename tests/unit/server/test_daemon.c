@@ -124,6 +124,28 @@ static void test_sighup_applies_what_is_live_and_names_the_rest(void **state)
         assert_int_equal(finish(&c), 0);
 }
 
+static void test_sighup_reads_the_users_again(void **state)
+{
+        (void)state;
+        struct child c;
+        char users[96];
+        snprintf(users, sizeof(users), "%s/users", dir);
+        assert_int_equal(bl_file_replace(users, BL_STR("joe:example.com:00112233445566778899aabbccddeeff:\n")), 0);
+        write_conf("node: h1\nworkers: 2\nlisten: udp 127.0.0.1:0\n"
+                   "home: {domain: example.com, policy: accept, key_file: h.key, users_file: users}\n");
+        start(&c, &(struct bl_daemon_args){.file = file});
+        expect(&c, "event=ready");
+        assert_int_equal(kill(c.pid, SIGHUP), 0);
+        expect(&c, "event=users_reloaded node=h1 file=");
+        assert_int_equal(bl_file_replace(users, BL_STR("joe:example.com:nonsense\n")), 0);
+        assert_int_equal(kill(c.pid, SIGHUP), 0);
+        expect(&c, "event=reload_refused node=h1 error=");
+        assert_non_null(strstr(c.said, "(home.users_file): "));
+        assert_int_equal(kill(c.pid, SIGTERM), 0);
+        assert_int_equal(finish(&c), 0);
+        unlink(users);
+}
+
 static void test_json_lines(void **state)
 {
         (void)state;
@@ -340,6 +362,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_both_roles_run_and_end_at_sigterm),
                 cmocka_unit_test(test_sighup_applies_what_is_live_and_names_the_rest),
+                cmocka_unit_test(test_sighup_reads_the_users_again),
                 cmocka_unit_test(test_json_lines),
                 cmocka_unit_test(test_check_says_good_or_what_is_wrong),
                 cmocka_unit_test(test_a_taken_port_ends_it),

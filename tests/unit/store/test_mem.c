@@ -285,6 +285,13 @@ static void subscribers(void **state)
         bl_users_free(u);
         s = bl_store_mem_new(&(struct bl_store_mem_conf){0});
         assert_int_equal(s->ops->subscriber(s, NULL, BL_STR("joe"), BL_STR("example.com"), &op), BL_ENOENT);
+        u = bl_users_parse(bl_sb_str(&file), error, sizeof(error));
+        bl_store_mem_set_users(s, u);
+        assert_int_equal(s->ops->subscriber(s, NULL, BL_STR("joe"), BL_STR("example.com"), &op), 0);
+        bl_store_end(&op);
+        bl_store_mem_set_users(s, NULL);
+        assert_int_equal(s->ops->subscriber(s, NULL, BL_STR("joe"), BL_STR("example.com"), &op), BL_ENOENT);
+        bl_users_free(u);
         s->ops->free(s);
 }
 
