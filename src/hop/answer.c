@@ -25,6 +25,18 @@ static bool others_unknown(const struct bl_send *s, const struct tried *but)
         return false;
 }
 
+/* The try that a response belongs to: of that flow; else, when it came another way (by a fellow edge), the latest that
+ * has no answer yet, as the transaction sees it. */
+static struct tried *answered_by(struct bl_send *s, bl_flow_id from)
+{
+        struct tried *t = send_tried(s, from);
+        for (unsigned i = s->n_tried; !t && i-- > 0;) {
+                if (1u << s->tried[i].state & SEND_OUTSTANDING)
+                        t = &s->tried[i];
+        }
+        return t;
+}
+
 /* ---- what is kept for the case that nothing better comes ---- */
 
 static unsigned worth(unsigned status)
@@ -71,27 +83,28 @@ static void go_on(struct bl_send *s)
         look_again(s);
 }
 
-static bool unbinds(struct bl_send *s, const struct tried *t, struct bl_uri *ret_base)
+/* It speaks for the cluster that the request was sent to. */
+static bool unbinds(struct bl_send *s, const struct tried *t, bl_flow_id from, struct bl_uri *ret_base)
 {
-        return t && send_base_uri(s, t->base, ret_base) && hop_linked(s->h, t->flow, ret_base->host);
+        return t && send_base_uri(s, t->base, ret_base) && hop_linked(s->h, from, ret_base->host);
 }
 
 static void on_430(struct bl_send *s, struct tried *t, bl_flow_id from, const struct bl_msg *m)
 {
         struct bl_uri base;
-        if (unbinds(s, t, &base))
-                hop_unlearn_u(s->h, t->flow, &base);
+        if (unbinds(s, t, from, &base))
+                hop_unlearn_u(s->h, from, &base);
         bl_count(s->h->count.next_430);
         hold(s, from, m);
         go_on(s);
 }
 
-static void on_503(struct bl_send *s, struct tried *t, bl_flow_id from, const struct bl_msg *m)
+static void on_503(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
 {
         uint32_t seconds;
         /* RFC 3261 section 21.5.4: another server now, and this one not before Retry-After. A 503 unbinds nothing. */
-        if (t && bl_msg_u32(m, BL_H_RETRY_AFTER, &seconds) == 0)
-                hop_flow_avoid(s->h, t->flow, seconds);
+        if (bl_msg_u32(m, BL_H_RETRY_AFTER, &seconds) == 0)
+                hop_flow_avoid(s->h, from, seconds);
         bl_count(s->h->count.next_503);
         hold(s, from, m);
         go_on(s);
@@ -110,11 +123,11 @@ static void refuse_305(struct bl_send *s, bl_flow_id from)
 static void on_305(struct bl_send *s, struct tried *t, bl_flow_id from, const struct bl_msg *m)
 {
         struct bl_uri base;
-        if (!unbinds(s, t, &base) || (s->flags & BL_SEND_UA)) {
+        if (!unbinds(s, t, from, &base) || (s->flags & BL_SEND_UA)) {
                 refuse_305(s, from);
                 return;
         }
-        hop_unlearn_u(s->h, t->flow, &base);
+        hop_unlearn_u(s->h, from, &base);
         bl_count(s->h->count.next_redirect);
         if (s->state == SEND_HOLDING)
                 return;
@@ -147,7 +160,7 @@ static void on_2xx(struct bl_send *s, struct tried *t, bl_flow_id from, const st
         char text[SEND_URI_MAX];
         unsigned base = t ? t->base : 0;
         struct bl_flow *f = bl_flow_get(s->h->flows, from);
-        enum bl_tp tp = t ? t->tp : f ? f->tp : BL_UDP;
+        enum bl_tp tp = f ? f->tp : t ? t->tp : BL_UDP;
         if (s->state != SEND_ACCEPTED && !(s->flags & BL_SEND_UA) && send_base_uri(s, base, &u)) {
                 hop_learn_u(s->h, from, tp, &u, m);
                 /* Section 3.4: the next dialog under this P shall not need another detour. */
@@ -166,7 +179,7 @@ static bool is_ignored(const struct bl_send *s, const struct tried *t, unsigned 
 
 static void on_final(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
 {
-        struct tried *t = send_tried(s, from);
+        struct tried *t = answered_by(s, from);
         unsigned status = m->status;
         bool ignored = is_ignored(s, t, status), rang = t && t->state == TRIED_RINGING;
         bool doubt = send_is_doubtful(status) && others_unknown(s, t);
@@ -184,7 +197,7 @@ static void on_final(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
         else if (status == 430 && !rang && !s->cancelled)
                 on_430(s, t, from, m);
         else if (status == 503 && !rang && !s->cancelled)
-                on_503(s, t, from, m);
+                on_503(s, from, m);
         else if (doubt)
                 on_doubtful(s, from, m);
         else if (s->state == SEND_HOLDING && status == 408)
@@ -195,26 +208,32 @@ static void on_final(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
 
 /* ---- provisionals ---- */
 
-static void on_provisional(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
+static void is_heard(struct bl_send *s, struct tried *t, unsigned status)
 {
-        struct tried *t = send_tried(s, from);
-        if (t)
-                t->heard = true;
-        if (t && t->state == TRIED_SILENT)
+        t->heard = true;
+        if (t->state == TRIED_SILENT)
                 t->state = TRIED_OPEN;
         if (s->state == SEND_LOOKING && s->method == BL_M_INVITE && !s->cancelled)
                 send_deadline(s, 0); /* RFC 3261 section 17.1.1.2: Timer B ends, the owner's Timer C goes on */
-        if (m->status > 100) {
-                if (t && (t->state == TRIED_OPEN || t->state == TRIED_LOST))
-                        t->state = TRIED_RINGING;
-                if (s->state == SEND_LOOKING || s->state == SEND_HOLDING) {
-                        s->state = SEND_PROCEEDING;
-                        send_stop_seeking(s);
+        if (status == 100) {
+                if (s->step_for == STEP_SILENCE && t == &s->tried[s->n_tried - 1])
                         send_step(s, STEP_NONE, 0);
-                }
-        } else if (s->step_for == STEP_SILENCE && t == &s->tried[s->n_tried - 1]) {
+                return;
+        }
+        if (t->state == TRIED_OPEN || t->state == TRIED_LOST)
+                t->state = TRIED_RINGING;
+        if (s->state == SEND_LOOKING || s->state == SEND_HOLDING) {
+                s->state = SEND_PROCEEDING;
+                send_stop_seeking(s);
                 send_step(s, STEP_NONE, 0);
         }
+}
+
+static void on_provisional(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
+{
+        struct tried *t = answered_by(s, from);
+        if (t && t->state != TRIED_ENDED)
+                is_heard(s, t, m->status);
         if (s->state != SEND_ACCEPTED)
                 send_show(s, from, m);
 }
@@ -230,7 +249,7 @@ static void on_response(void *ctx, struct bl_client *ct, bl_flow_id from, const 
         if (m->status < 200)
                 on_provisional(s, from, m);
         else if (m->status < 300)
-                on_2xx(s, send_tried(s, from), from, m);
+                on_2xx(s, answered_by(s, from), from, m);
         else
                 on_final(s, from, m);
         send_leave(s);

@@ -196,6 +196,21 @@ static void from_a_peer_domain_it_counts_as_480(void **state)
         kit_free(k);
 }
 
+/* Not by the flow that was asked, but by one that is not linked: whoever knows the branch does not redirect us. */
+static void from_another_flow_it_must_be_linked_too(void **state)
+{
+        bl_flow_id e2;
+        struct kit *k = at_e2(BL_M_BYE, &e2);
+        bl_flow_id ua = kit_accept(k, "10.0.7.7:4000");
+        (void)state;
+        kit_bind(k, P, e2, BL_BIND_PATH);
+        kit_resp_more(k, ua, 305, two);
+        assert_int_equal(k->failed, 480);
+        assert_int_equal(fake_opened(k->f, 0), 0);
+        assert_true(kit_bound(k, P, e2));
+        kit_free(k);
+}
+
 static void other_users_hosts_and_schemes_are_not_followed(void **state)
 {
         static const char *const contacts[] = {
@@ -300,6 +315,7 @@ int main(void)
                 cmocka_unit_test(the_hinted_node_goes_first),
                 cmocka_unit_test(from_a_flow_not_linked_it_counts_as_480),
                 cmocka_unit_test(from_a_peer_domain_it_counts_as_480),
+                cmocka_unit_test(from_another_flow_it_must_be_linked_too),
                 cmocka_unit_test(other_users_hosts_and_schemes_are_not_followed),
                 cmocka_unit_test(a_redirect_that_leads_nowhere_ends_as_480),
                 cmocka_unit_test(to_register_a_305_is_the_owners),

@@ -435,6 +435,27 @@ static void once_one_rings_the_others_do_not_count(void **state)
         }
 }
 
+/* By way of a fellow edge, say: it answers the try that has no answer yet, and that flow's end matters no more. */
+static void an_answer_that_came_another_way_counts(void **state)
+{
+        bl_flow_id h1;
+        struct kit *k = two_homes(BL_M_INVITE, 0, &h1);
+        bl_flow_id other = kit_accept(k, "10.0.1.1:4000");
+        (void)state;
+        kit_resp(k, other, 180);
+        fake_pass(k->f, 40000);
+        assert_seen1(k, 180); /* it rings: Timer B is over */
+        kit_down(k, h1, -104);
+        bl_flow_id h2 = kit_up(k, H2); /* and what was asked is gone */
+        kit_resp(k, h2, 180);
+        kit_resp(k, other, 503);
+        assert_int_equal(k->n_seen, 3);
+        assert_int_equal(k->status[2], 503);
+        assert_int_equal(k->from, other);
+        assert_int_equal(k->n_ended, 1);
+        kit_free(k);
+}
+
 /* Nor afterwards: when what rang dies, it is as if they had said nothing. */
 static void what_did_not_count_is_not_remembered(void **state)
 {
@@ -1028,6 +1049,7 @@ int main(void)
                 cmocka_unit_test(never_after_101_199_unless_the_flow_died),
                 cmocka_unit_test(a_503_after_180_is_final),
                 cmocka_unit_test(once_one_rings_the_others_do_not_count),
+                cmocka_unit_test(an_answer_that_came_another_way_counts),
                 cmocka_unit_test(what_did_not_count_is_not_remembered),
                 cmocka_unit_test(doubtful_answers_lose_to_any_other),
                 cmocka_unit_test(doubt_that_stays_is_shown_as_such),
