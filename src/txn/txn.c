@@ -125,27 +125,51 @@ static void to_nobody(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
                 t->user.response(t->ctx, from, m);
 }
 
-static void on_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
+/*
+ * Which workers are asked for the transaction of a response that the worker `home` received, and in which order: the
+ * one that the Via names, then round from there. A Via written by a fellow edge (equal branches, protocol.md section 5)
+ * names a worker of that node; so its number is a guess, and whoever has the branch is right.
+ */
+static unsigned after(const struct bl_txns *t, unsigned worker, unsigned home)
+{
+        do
+                worker = (worker + 1) % t->env->workers;
+        while (worker == home);
+        return worker;
+}
+
+static unsigned first_asked(const struct bl_txns *t, const struct bl_msg *m, unsigned home)
 {
         struct bl_str w;
         uint32_t worker;
-        if (t->env->workers > 1 && bl_via_param(&m->via, BL_STR("w"), &w) && bl_str_u32(w, &worker) == 0 &&
-            worker < t->env->workers && worker != t->env->worker) {
-                pass(t, worker, from, m);
+        if (bl_via_param(&m->via, BL_STR("w"), &w) && bl_str_u32(w, &worker) == 0 && worker < t->env->workers &&
+            worker != home)
+                return worker;
+        return after(t, home, home);
+}
+
+static void on_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
+{
+        if (bl_client_response(t, from, m))
                 return;
-        }
-        if (!bl_client_response(t, from, m))
+        if (t->env->workers > 1)
+                pass(t, first_asked(t, m, t->env->worker), from, m);
+        else
                 to_nobody(t, from, m);
 }
 
-/* Passed on to us because its Via names us; of another node's Via (a fellow edge's) the number says nothing: back to
- * the worker whose flow it came by, where the user can look at that. */
+/* Passed on to us, or back: nobody here knows it, and the user can look at it where its flow is. */
 static void on_stray_response(struct bl_txns *t, bl_flow_id from, struct bl_msg *m)
 {
-        if (bl_flow_worker(from) == t->env->worker)
+        unsigned home = bl_flow_worker(from), next;
+        if (home == t->env->worker) {
                 to_nobody(t, from, m);
-        else if (!bl_client_response(t, from, m))
-                pass(t, bl_flow_worker(from), from, m);
+                return;
+        }
+        if (bl_client_response(t, from, m))
+                return;
+        next = after(t, t->env->worker, home);
+        pass(t, next == first_asked(t, m, home) ? home : next, from, m);
 }
 
 /* ---- what flow/ calls ---- */

@@ -243,8 +243,12 @@ static void a_response_finds_its_worker_by_the_via(void **state)
         assert_int_equal(k->responses, 1);
         assert_int_equal(k->last_from, b);
         assert_int_equal(k->w[0].strays + k->w[1].strays, 0);
-        /* A number that is none of ours, and one that names a worker that knows nothing. */
+        /* A number that a fellow edge wrote is a guess: who has the branch is right. */
         fake_text(k->f, b, kit_resp_via(200, "BYE", BRANCH, ";w=99", "x"));
+        fake_text(k->f, b, kit_resp_via(200, "BYE", BRANCH, ";w=1", "x"));
+        assert_int_equal(k->w[0].strays + k->w[1].strays, 0);
+        /* A branch that nobody has. */
+        fake_text(k->f, b, kit_resp_via(200, "BYE", "z9hG4bKunknown", ";w=99", "x"));
         assert_int_equal(k->w[1].strays, 1);
         fake_text(k->f, b, kit_resp_via(200, "BYE", "z9hG4bKunknown", ";w=0", "x"));
         assert_int_equal(k->w[0].strays, 0);
