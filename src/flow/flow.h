@@ -147,6 +147,11 @@ void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
 /* One ping now, unless an answer is awaited already; nothing heard for `wait_ms`: closed as above. Whoever keeps the
  * flow alive goes on doing so. Only on a flow that is up. */
 void bl_flow_probe(struct bl_flow *f, uint32_t wait_ms);
+/* Somebody keeps it alive: its far end is known to answer pings. */
+static inline bool bl_flow_kept_alive(const struct bl_flow *f)
+{
+        return f->_ping_every_ms != 0;
+}
 
 /* Hands a copy of `m`, which came by the flow `from`, to another worker, whose `stray` gets it. Lost without memory. */
 void bl_flow_pass(struct bl_flows *fs, unsigned worker, bl_flow_id from, const struct bl_msg *m);

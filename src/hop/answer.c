@@ -216,8 +216,8 @@ static void is_heard(struct bl_send *s, struct tried *t, unsigned status)
         if (s->state == SEND_LOOKING && s->method == BL_M_INVITE && !s->cancelled)
                 send_deadline(s, 0); /* RFC 3261 section 17.1.1.2: Timer B ends, the owner's Timer C goes on */
         if (status == 100) {
-                if (s->step_for == STEP_SILENCE && t == &s->tried[s->n_tried - 1])
-                        send_step(s, STEP_NONE, 0);
+                if (s->step_for == STEP_NONE || (s->step_for == STEP_SILENCE && t == &s->tried[s->n_tried - 1]))
+                        send_await(s);
                 return;
         }
         if (t->state == TRIED_OPEN || t->state == TRIED_LOST)
@@ -225,7 +225,7 @@ static void is_heard(struct bl_send *s, struct tried *t, unsigned status)
         if (s->state == SEND_LOOKING || s->state == SEND_HOLDING) {
                 s->state = SEND_PROCEEDING;
                 send_stop_seeking(s);
-                send_step(s, STEP_NONE, 0);
+                send_await(s);
         }
 }
 

@@ -586,6 +586,14 @@ void hop_flow_suspect(struct bl_hops *h, bl_flow_id id)
         bl_flow_probe(f, h->conf.ping_wait_ms); /* its answer, or the close it leads to, tells */
 }
 
+/* Only where pings are answered: a plain neighbour that ignores them is not dead. */
+void hop_flow_check(struct bl_hops *h, bl_flow_id id)
+{
+        struct bl_flow *f = bl_flow_get(h->flows, id);
+        if (f && bl_flow_kept_alive(f))
+                bl_flow_probe(f, h->conf.ping_wait_ms);
+}
+
 void hop_flow_avoid(struct bl_hops *h, bl_flow_id id, uint32_t seconds)
 {
         struct hop_flow *hf = hop_flow_of(h, id);

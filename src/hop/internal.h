@@ -99,6 +99,7 @@ int hop_flow_open(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr, 
 void hop_flow_ready(struct bl_hops *h, struct bl_flow *f);
 void hop_flow_learn_belay(struct bl_hops *h, struct bl_flow *f);
 void hop_flow_suspect(struct bl_hops *h, bl_flow_id id); /* silent: avoided, and probed */
+void hop_flow_check(struct bl_hops *h, bl_flow_id id);   /* an answer is awaited by it: is the far end still there? */
 void hop_flow_avoid(struct bl_hops *h, bl_flow_id id, uint32_t seconds);
 bool hop_flow_avoided(struct bl_hops *h, bl_flow_id id);
 void hop_flow_heard(struct bl_hops *h, bl_flow_id id); /* a response came by it */

@@ -31,6 +31,7 @@ enum send_step { /* what the step timer is armed for */
                  STEP_HOLD,    /* end of SEND_HOLDING */
                  STEP_END,     /* an end that must not happen inside the owner's call */
                  STEP_LINGER,  /* end of SEND_ACCEPTED */
+                 STEP_CHECK,   /* a provisional came, the final is awaited: does the flow still live? */
 };
 enum tried_state {
         TRIED_OPEN,    /* sent; nothing but perhaps a 100 */
@@ -123,7 +124,8 @@ bl_us send_t1(const struct bl_send *s);
 void send_stop_seeking(struct bl_send *s);
 bool send_seeking(const struct bl_send *s);
 void send_step(struct bl_send *s, enum send_step what, bl_us at);
-void send_fail(struct bl_send *s, unsigned status, const char *reason);     /* failed(), then the end */
+void send_fail(struct bl_send *s, unsigned status, const char *reason); /* failed(), then the end */
+void send_await(struct bl_send *s);                                     /* a provisional came; the final is awaited */
 void send_show(struct bl_send *s, bl_flow_id from, const struct bl_msg *m); /* response() */
 void send_end(struct bl_send *s);                                           /* ended(), then gone */
 void send_show_held(struct bl_send *s);

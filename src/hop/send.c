@@ -175,6 +175,24 @@ static void silence(struct bl_send *s)
         send_advance(s);
 }
 
+/* A far end that dies after its 100 or 180 says no more, and over UDP nothing else tells. */
+void send_await(struct bl_send *s)
+{
+        uint32_t every = s->h->conf.ping_every_ms == UINT32_MAX ? 5000 : s->h->conf.ping_every_ms;
+        if (s->flags & BL_SEND_UA)
+                send_step(s, STEP_NONE, 0);
+        else
+                send_step(s, STEP_CHECK, s->h->env->now + BL_MS(every));
+}
+
+static void check(struct bl_send *s)
+{
+        for (unsigned i = 0; i < s->n_tried; i++)
+                if (s->tried[i].heard && (s->tried[i].state == TRIED_OPEN || s->tried[i].state == TRIED_RINGING))
+                        hop_flow_check(s->h, s->tried[i].flow);
+        send_await(s);
+}
+
 static void step_fire(struct bl_timer *timer)
 {
         struct bl_send *s = BL_CONTAINER(timer, struct bl_send, step);
@@ -203,6 +221,9 @@ static void step_fire(struct bl_timer *timer)
                 break;
         case STEP_LINGER:
                 send_end(s);
+                break;
+        case STEP_CHECK:
+                check(s);
                 break;
         }
         send_leave(s);
