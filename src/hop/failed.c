@@ -60,10 +60,12 @@ void hop_failed_clear(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *ad
 
 bool hop_failed_is(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr)
 {
+        struct bl_addr host = *addr;
+        host.port = 0;
         if (!h->failed.count)
                 return false;
-        const struct failed *f = failed_find(h, tp, addr);
-        return f && f->until > h->env->now;
+        const struct failed *f = failed_find(h, tp, addr), *all = failed_find(h, tp, &host);
+        return (f && f->until > h->env->now) || (all && all->until > h->env->now);
 }
 
 /* All live equally long, so the oldest mark fades first. */

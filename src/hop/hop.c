@@ -432,6 +432,20 @@ static void flow_adopt(struct bl_hops *h, struct bl_flow *f, struct bl_str domai
         }
 }
 
+/* A proxy's flow to us broke (`why`), or one came up: that says the same of the targets at its address. An accepted UDP
+ * flow is forgotten when it is idle, which says nothing. */
+static void flow_mark_source(struct bl_hops *h, const struct bl_flow *f, int why)
+{
+        struct bl_addr host = f->remote;
+        host.port = 0;
+        if (f->ours || !bl_flow_is_linked(f) || (f->tp == BL_UDP && why == BL_ETIMEOUT))
+                return;
+        if (why)
+                hop_failed_mark(h, f->tp, &host);
+        else
+                hop_failed_clear(h, f->tp, &host);
+}
+
 void hop_flow_ready(struct bl_hops *h, struct bl_flow *f)
 {
         struct hop_flow *hf = hop_flow_of(h, f->id);
@@ -462,6 +476,7 @@ void hop_flow_ready(struct bl_hops *h, struct bl_flow *f)
 void bl_hops_flow_up(struct bl_hops *h, struct bl_flow *f)
 {
         hop_flow_ready(h, f);
+        flow_mark_source(h, f, 0);
 }
 
 void hop_flow_heard(struct bl_hops *h, bl_flow_id id)
@@ -540,6 +555,8 @@ void bl_hops_flow_down(struct bl_hops *h, struct bl_flow *f, int why)
         bool proving = hf && hf->state == HOP_FLOW_PROVING;
         /* A UA's flow is not linked: what was bound to it goes with it. So does what we closed ourselves. */
         bl_sticky_flow_down(h->sticky, f->id, keep && !proving ? h->env->now + BL_MS(h->conf.keep_bindings_ms) : 0);
+        if (why)
+                flow_mark_source(h, f, why);
         if (!hf)
                 return;
         if (hf->host_len)

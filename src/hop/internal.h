@@ -111,6 +111,7 @@ struct bl_str hop_pool_str(struct bl_hops *h, struct bl_str s); /* empty without
 void hop_pool_unstr(struct bl_hops *h, struct bl_str *s);
 
 /* ---- failed.c ---- */
+/* Port 0: whatever stands at that address, as when a flow from there broke, whose port was chance. */
 void hop_failed_mark(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr);
 void hop_failed_clear(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr);
 bool hop_failed_is(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr);

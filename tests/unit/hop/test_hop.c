@@ -191,6 +191,25 @@ static void a_uas_bindings_go_with_its_flow(void **state)
         kit_free(k);
 }
 
+/* A node whose connection to us broke is asked last, whichever port its listener has. */
+static void where_a_proxys_flow_broke_is_tried_last(void **state)
+{
+        struct kit *k = kit_new_tuned(never, NULL);
+        bl_flow_id e1 = kit_accept(k, "10.0.1.1:4000");
+        (void)state;
+        kit_down(k, e1, -104);
+        kit_go(k, BL_M_BYE, P, 0);
+        assert_int_equal(kit_opened(k, "10.0.1.1:5060"), 0);
+        assert_int_not_equal(kit_opened(k, "10.0.1.2:5060"), 0);
+        bl_send_free(k->s);
+        kit_down(k, kit_opened(k, "10.0.1.2:5060"), 0);
+        e1 = kit_accept(k, "10.0.1.1:4001"); /* back again */
+        kit_down(k, e1, 0);
+        kit_go(k, BL_M_BYE, P, 0);
+        assert_int_not_equal(kit_opened(k, "10.0.1.1:5060"), 0);
+        kit_free(k);
+}
+
 static void too_late_is_not_adopted(void **state)
 {
         struct kit *k = kit_new_tuned(never, NULL);
@@ -338,6 +357,7 @@ int main(void)
                 cmocka_unit_test(a_ua_recovers_by_itself),
                 cmocka_unit_test(accepted_ones_pass_theirs_to_the_next_of_same_domain_and_source),
                 cmocka_unit_test(a_uas_bindings_go_with_its_flow),
+                cmocka_unit_test(where_a_proxys_flow_broke_is_tried_last),
                 cmocka_unit_test(too_late_is_not_adopted),
                 cmocka_unit_test(pings_go_to_belay_only),
                 cmocka_unit_test(a_uas_flows_are_not_pinged),
