@@ -3,7 +3,10 @@
 
 #include "sticky/table.h"
 
-enum { TRIES = 8 /* to make room and bind, while other threads bind too */ };
+enum {
+        TRIES = 8,      /* to make room and bind, while other threads bind too */
+        ARRAY_KEEP = 64 /* an array that became empty stays when it is no larger: it will be needed again */
+};
 
 static uint64_t id_hash(const struct canon *c, enum tag tag)
 {
@@ -105,7 +108,7 @@ static void array_remove(struct uri_shard *s, const struct binding *b)
 
         s->all[b->id.index] = last;
         last->id.index = b->id.index;
-        if (s->n == 0) {
+        if (s->n == 0 && s->cap > ARRAY_KEEP) {
                 free(s->all);
                 s->all = NULL;
                 s->cap = 0;

@@ -48,6 +48,7 @@ void bl_sticky_free(struct bl_sticky *t)
                         continue;
                 while (s->n)
                         stk_remove(t, s, s->all[s->n - 1]);
+                free(s->all);
                 stk_index_fini(&s->ids);
                 stk_index_fini(&s->exact);
                 bl_htab_fini(&s->buckets);

@@ -681,7 +681,36 @@ static void rows_show_every_binding_once(void **state)
         assert_int_equal(down, 50);
 }
 
-/* --- no memory --- */
+/* --- memory --- */
+
+/* What calls and registrations come and go with is had from before: no heap in steady state. */
+static void steady_state_takes_no_memory(void **state)
+{
+        struct bl_sticky *t = *state;
+        char text[64];
+        long before = 0;
+
+        add(t, 1, 1, true);
+        add(t, 2, 2, true);
+        bind(t, "sip:P@edge.example;lr", 1, BL_BIND_PATH, NOW, true);
+        bind(t, "sip:P@edge.example;lr", 2, BL_BIND_PATH, NOW, true);
+        for (unsigned i = 0; i < 2000; i++) {
+                struct bl_sb sb = BL_SB(text);
+
+                if (i == 1000)
+                        before = oom_count();
+                bl_sb_fmt(&sb, "sip:P@edge.example;lr;d=%u%c", i, 0);
+                struct bl_bind b = want(text, 1 + i % 2, BL_BIND_DIALOG);
+                b.dialog = 1000 + i % 50;
+                b.confirmed = true;
+                assert_int_equal(bl_sticky_bind(t, &b, NOW + i), 0);
+                check(t, text, NOW, 1, i % 2 ? "2/1" : "1/1");
+                bind(t, "sip:P@edge.example;lr", 1, BL_BIND_PATH, NOW + i, true);
+                bl_sticky_end_dialog(t, b.dialog);
+        }
+        assert_int_equal(oom_count(), before);
+        assert_int_equal(stats(t).bindings, 2);
+}
 
 static void without_memory(void **state)
 {
@@ -754,6 +783,7 @@ int main(void)
                 TABLE(many_kinds_of_parameters),
                 TABLE(refuses_what_it_cannot_tell_apart),
                 TABLE(rows_show_every_binding_once),
+                TABLE(steady_state_takes_no_memory),
                 cmocka_unit_test(without_memory),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "unit/unit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "store/mem.h"
@@ -378,6 +379,81 @@ static void torn_snapshots(void **state)
         }
 }
 
+/* A refresh and a call take no memory from the heap. */
+static void steady_state_takes_no_memory(void **state)
+{
+        struct bl_store *s = *state;
+        struct bl_contact c = contact("sip:joe@1", "<i>", 1, "a", 1);
+        struct bl_store_op op = {0};
+        long before = 0;
+
+        for (unsigned i = 0; i < 200; i++) {
+                if (i == 100)
+                        before = oom_count();
+                c.cseq++;
+                c.updated_at += 10;
+                c.expires_at = c.updated_at + 60;
+                assert_int_equal(update(s, JOE, &c, 1), 0);
+                assert_int_equal(s->ops->lookup(s, NULL, JOE, &op), 0);
+                assert_int_equal(op.location.n, 1);
+                bl_store_end(&op);
+        }
+        assert_int_equal(oom_count(), before);
+}
+
+/* --- several workers --- */
+
+struct worker {
+        struct bl_store *s;
+        unsigned number, wrong;
+};
+
+static void *work(void *arg)
+{
+        struct worker *w = arg;
+        char aor[32];
+        struct bl_sb own = BL_SB(aor);
+
+        bl_sb_fmt(&own, "w%u@example.com", w->number);
+        for (unsigned i = 1; i <= 2000; i++) {
+                struct bl_contact c = contact("sip:joe@1", "<i>", w->number, "a", i);
+                struct bl_store_op op = {0};
+
+                w->wrong += w->s->ops->update(w->s, NULL, bl_sb_str(&own), &c, 1, 0, &op) != 0 || op.location.n != 1 ||
+                            op.location.c[0].cseq != i;
+                bl_store_end(&op);
+                (void)w->s->ops->update(w->s, NULL, JOE, &c, 1, 0, &op); /* shared: at most three contacts */
+                bl_store_end(&op);
+                w->wrong += w->s->ops->lookup(w->s, NULL, JOE, &op) != 0 || op.location.n > 3;
+                bl_store_end(&op);
+                if (i % 64 == 0)
+                        w->s->ops->expire(w->s, WALL);
+                if (i % 500 == 0) {
+                        c.expires_at = 0;
+                        c.cseq = i + 1;
+                        (void)w->s->ops->update(w->s, NULL, JOE, &c, 1, 0, &op);
+                        bl_store_end(&op);
+                }
+        }
+        return NULL;
+}
+
+static void workers_share_it(void **state)
+{
+        struct worker w[4];
+        pthread_t thread[4];
+
+        for (unsigned i = 0; i < 4; i++) {
+                w[i] = (struct worker){.s = *state, .number = i};
+                assert_int_equal(pthread_create(&thread[i], NULL, work, &w[i]), 0);
+        }
+        for (unsigned i = 0; i < 4; i++) {
+                assert_int_equal(pthread_join(thread[i], NULL), 0);
+                assert_int_equal(w[i].wrong, 0);
+        }
+        assert_in_range(bl_store_mem_count(*state), 4, 7);
+}
+
 static void without_memory(void **state)
 {
         (void)state;
@@ -415,6 +491,8 @@ int main(void)
                 cmocka_unit_test(subscribers),
                 WITH(snapshots),
                 WITH(torn_snapshots),
+                WITH(steady_state_takes_no_memory),
+                WITH(workers_share_it),
                 cmocka_unit_test(without_memory),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
