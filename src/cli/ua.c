@@ -440,7 +440,7 @@ static void on_event(void *ctx, const struct bl_ua_event *e)
                 break;
         case BL_UA_REGISTER_FAILED:
                 if (!p->interactive && !p->registered && (e->retry_ms == 0 || strcmp(p->verb, "answer") != 0))
-                        leave(p, e->status >= 400 ? BL_EXIT_NO : BL_EXIT_UNREACHABLE);
+                        leave(p, e->local ? BL_EXIT_UNREACHABLE : BL_EXIT_NO);
                 break;
         case BL_UA_REQUEST:
                 on_request(e);

@@ -182,6 +182,8 @@ static bool answer_own(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         struct bl_uri u;
         if (m->method != BL_M_OPTIONS || bl_uri_parse(m->ruri, &u) < 0 || u.has_user || !edge_host_is_own(e, f, &u))
                 return false;
+        if (!bl_px_require_ok(px))
+                return true;
         bl_px_reply(px,
                     &(struct bl_response){.status = 200,
                                           .extra = BL_STR("Accept: */*\r\nSupported: path, outbound, sticky\r\n")},

@@ -18,25 +18,6 @@ static void redirect(struct job *j)
         bl_px_reply(j->px, &(struct bl_response){.status = 300, .extra = bl_sb_str(&b)}, true);
 }
 
-/* RFC 3261 8.2.2.3. */
-static bool require_ok(struct bl_px *px)
-{
-        const struct bl_msg *m = bl_px_msg(px);
-        struct bl_values it = {0};
-        while (bl_msg_values(m, BL_H_REQUIRE, &it)) {
-                if (bl_str_ieq(it.value, BL_STR("path")) || bl_str_ieq(it.value, BL_STR("outbound")))
-                        continue;
-                char line[256];
-                struct bl_sb b = BL_SB(line);
-                bl_sb_addz(&b, "Unsupported: ");
-                bl_sb_add(&b, it.value);
-                bl_sb_addz(&b, "\r\n");
-                bl_px_refuse(px, 420, "unknown_require", HOME_NONE, b.over ? HOME_NONE : bl_sb_str(&b));
-                return false;
-        }
-        return true;
-}
-
 /* --- after authentication: what is to be stored --- */
 
 struct wanted {
@@ -398,7 +379,7 @@ static bool guard(struct bl_home *h, struct bl_px *px, struct job *j)
         bl_sb_addc(&b, '@');
         bl_sb_add(&b, j->domain->name);
         j->aor = bl_sb_str(&b);
-        return require_ok(px);
+        return bl_px_require_ok(px);
 }
 
 void home_register(struct bl_home *h, struct bl_px *px, struct bl_flow *f)

@@ -166,6 +166,8 @@ static bool answer_own(struct job *j, const struct bl_uri *ruri, struct bl_flow 
         const struct bl_msg *m = bl_px_msg(j->px);
         if (ruri->has_user || !home_host_is_own(j->home, f, ruri))
                 return false;
+        if (!bl_px_require_ok(j->px))
+                return true;
         if (m->method == BL_M_OPTIONS)
                 bl_px_reply(j->px,
                             &(struct bl_response){.status = 200,

@@ -78,33 +78,47 @@ static bool understood(struct bl_str tag)
                bl_str_ieq(tag, BL_STR("sticky")) || bl_str_ieq(tag, BL_STR("alt-proxies"));
 }
 
-/* 16.3 step 5: every option tag that we do not know goes into Unsupported. */
-static bool requirements_met(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m)
+/* Every option tag that we do not know goes into Unsupported (8.2.2.3, 16.3 step 5). True: there is one. */
+static bool unsupported(const struct bl_msg *m, enum bl_hid header, struct bl_sb *line)
 {
-        if (!bl_msg_has(m, BL_H_PROXY_REQUIRE) || m->method == BL_M_ACK)
-                return true;
-        char line[512];
-        struct bl_sb b = {line, 0, sizeof(line) - 2, false};
         unsigned n = 0;
         struct bl_values it = {0};
-        while (bl_msg_values(m, BL_H_PROXY_REQUIRE, &it)) {
+        line->cap -= 2;
+        while (bl_msg_values(m, header, &it)) {
                 if (!it.value.n || understood(it.value))
                         continue;
-                size_t before = b.n;
-                bl_sb_addz(&b, n++ ? ", " : "Unsupported: ");
-                bl_sb_add(&b, it.value);
-                if (b.over) { /* what fits is enough to make it come back without */
-                        b.n = before;
+                size_t before = line->n;
+                bl_sb_addz(line, n++ ? ", " : "Unsupported: ");
+                bl_sb_add(line, it.value);
+                if (line->over) { /* what fits is enough to make it come back without */
+                        line->n = before;
                         break;
                 }
         }
-        if (!n)
+        line->cap += 2;
+        line->over = false;
+        if (line->n)
+                bl_sb_addz(line, "\r\n");
+        return n > 0;
+}
+
+static bool requirements_met(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m)
+{
+        char line[512];
+        struct bl_sb b = BL_SB(line);
+        if (!bl_msg_has(m, BL_H_PROXY_REQUIRE) || m->method == BL_M_ACK || !unsupported(m, BL_H_PROXY_REQUIRE, &b))
                 return true;
-        b.cap = sizeof(line);
-        b.over = false;
-        if (b.n)
-                bl_sb_addz(&b, "\r\n");
         proxy_refuse(p, f, m, 420, "proxy_require", none(), bl_sb_str(&b));
+        return false;
+}
+
+bool bl_px_require_ok(struct bl_px *px)
+{
+        char line[512];
+        struct bl_sb b = BL_SB(line);
+        if (!bl_msg_has(px->msg, BL_H_REQUIRE) || !unsupported(px->msg, BL_H_REQUIRE, &b))
+                return true;
+        bl_px_refuse(px, 420, "unknown_require", none(), bl_sb_str(&b));
         return false;
 }
 

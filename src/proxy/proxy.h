@@ -98,6 +98,9 @@ void bl_px_reply(struct bl_px *px, const struct bl_response *r, bool stateless);
  * snake_case, phrase may be empty. Stateless. */
 void bl_px_refuse(struct bl_px *px, unsigned status, const char *reason, struct bl_str phrase,
                   struct bl_str extra_lines);
+/* For a request that the role answers itself: false when Require names what we do not know; then it was refused with
+ * 420 (RFC 3261 8.2.2.3). */
+bool bl_px_require_ok(struct bl_px *px);
 void bl_px_drop(struct bl_px *px);
 /* Keeps the message so that the decision may come in a later event: 0, BL_ENOMEM / BL_EFULL (then px was answered 503
  * and is gone). Makes the server transaction when `stateful` (then copies are absorbed while waiting). */

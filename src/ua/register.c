@@ -353,13 +353,14 @@ static void choose_address(struct reg *r)
         other_edge(r, &p, t, n > 0 ? (unsigned)n : 0);
 }
 
-static void retry_later(struct reg *r, unsigned status, struct bl_str reason, bl_us wait)
+static void retry_later(struct reg *r, unsigned status, struct bl_str reason, bl_us wait, bool local)
 {
         struct bl_ua_event ev = {.kind = BL_UA_REGISTER_FAILED,
                                  .status = status,
                                  .reason = reason,
                                  .reg_id = r->reg_id,
-                                 .retry_ms = (uint32_t)(wait / 1000)};
+                                 .retry_ms = (uint32_t)(wait / 1000),
+                                 .local = local};
         go_idle(r);
         r->state = REG_WAITING;
         env_arm_in(r->ua->stack->env, &r->timer, wait);
@@ -396,7 +397,7 @@ static void failed_with(struct reg *r, unsigned status, struct bl_str reason, bo
         choose_address(r); /* first: it may learn how many there are */
         bl_us wait = r->resolving ? BL_SEC(DNS_S) : wait_for(r);
         r->fresh = true;
-        retry_later(r, status, reason, wait);
+        retry_later(r, status, reason, wait, local);
 }
 
 void reg_flow_lost(struct reg *r, bl_flow_id flow, int why)
@@ -698,7 +699,7 @@ static void response(void *ctx, struct bl_send *send, bl_flow_id from, const str
                 try_now(r);
         } else if (m->status == 503 && bl_msg_u32(m, BL_H_RETRY_AFTER, &s) == 0 && s <= 3600) {
                 r->unreachable++;
-                retry_later(r, 503, m->reason, BL_SEC(s));
+                retry_later(r, 503, m->reason, BL_SEC(s), false);
         } else
                 failed_with(r, m->status, m->reason, false);
 }

@@ -153,8 +153,11 @@ int request_start(struct bl_ua_request *r)
         ua_branch(s, r->branch);
         w.branch = ua_branch_str(r->branch);
         w.flags = BL_SEND_BELAY; /* an edge answers 100 at once: silence means another flow */
-        if (r->ua->legacy)
-                w.flags = 0;
+        if (r->ua->legacy) {
+                w.flow = ua_any_flow(r->ua,
+                                     0); /* RFC 5626 4.3: by a registered flow, wherever its Route may resolve to */
+                w.flags = w.flow ? BL_SEND_PINNED : 0;
+        }
         return bl_send_start(s->hops, &w, &request_send, r, &r->send);
 }
 

@@ -31,7 +31,7 @@ enum bl_ua_event_kind {
                                .text = service route */
         BL_UA_UNREGISTERED, /* a flow's registration ended or was lost; .status (0: transport), .reason */
         BL_UA_REGISTER_FAILED, /* gave up for now, will retry in .retry_ms (0: never: wrong password, 403); .status
-                                  .reason */
+                                  .reason; .local: nobody answered */
         BL_UA_REDIRECTED,      /* discovery step: .text = the URI that goes into Route */
         BL_UA_FLOW_UP,
         BL_UA_FLOW_DOWN, /* .flow .reg_id .text = far end */
