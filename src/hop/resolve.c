@@ -310,7 +310,8 @@ static void walk_order(struct walk *w)
                 else
                         w->to[good++] = w->to[i];
         }
-        memcpy(w->to + good, bad, n_bad * sizeof(*bad));
+        for (unsigned i = 0; i < n_bad; i++)
+                w->to[good + i] = bad[i];
 }
 
 static int walk(struct walk *w)
