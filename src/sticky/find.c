@@ -208,8 +208,8 @@ static void weigh_class(struct search *f, struct class *c)
         }
         p = stk_proj_get(f->t, f->s, c, mask);
         if (p)
-                stk_proj_fill(f->t, f->s, p);
-        if (!p || p->fill_at)
+                stk_proj_fill(f->t, f->s, p); /* begins with the latest confirmed */
+        else
                 walk_class(f, c, c->count <= WALK_MAX ? WALK_MAX : WALK_SOME);
         b = p ? stk_proj_bucket(f->s, p, values) : NULL;
         if (b) {

@@ -38,7 +38,7 @@ enum {
         CLASSES_MAX = 16,     /* of a group; more kinds of URIs are found exactly only */
         PROJS_MAX = 4,        /* of a class */
         WALK_MAX = 16,        /* a class up to this size is walked instead of indexed */
-        WALK_SOME = 64,       /* of a large class without a (finished) index so many are looked at */
+        WALK_SOME = 64,       /* of a large class without an index so many are looked at */
         BUILD_STEP = 256,     /* entries that one call adds to an unfinished index */
         SWEEP_STEP = 256,     /* entries that one expire looks at */
         SWEEP_PERIOD_S = 60,  /* the whole table is looked at that often */

@@ -317,8 +317,8 @@ static void dialog_digest(void **state)
 {
         struct bl_token_keys *k = keys(keyfile), *old = keys(old_keyfile);
         struct bl_str what = BL_STR("joe+i+e1+Bmac"), id = BL_STR("a84b4c76e66710@pc33");
-        char text[BL_TOKEN_DIALOG], upper[BL_TOKEN_DIALOG];
-        struct bl_sb d = BL_SB(text), again = BL_SB(upper);
+        char text[BL_TOKEN_DIALOG + 1] = "", upper[BL_TOKEN_DIALOG];
+        struct bl_sb d = {text, 0, BL_TOKEN_DIALOG, false}, again = BL_SB(upper);
 
         (void)state;
         bl_token_dialog(k, what, id, &d);
@@ -329,6 +329,7 @@ static void dialog_digest(void **state)
         assert_false(bl_token_dialog_ok(k, BL_STR("joe+i+e1+Bma"), BL_STR("ca84b4c76e66710@pc33"), bl_sb_str(&d)));
         assert_false(bl_token_dialog_ok(old, what, id, bl_sb_str(&d)));
         assert_false(bl_token_dialog_ok(k, what, id, bl_str_make(text, 15)));
+        assert_false(bl_token_dialog_ok(k, what, id, bl_str_make(text, 17)));
         assert_false(bl_token_dialog_ok(k, what, id, BL_STR("")));
         for (size_t i = 0; i < d.n; i++) /* somebody on the way folds case */
                 upper[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 32 : text[i]);

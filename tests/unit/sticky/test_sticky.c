@@ -1,96 +1,10 @@
 /* The sentences of protocol.md 3.1 to 3.3 that are this table's, one test each. */
-#include "unit/unit.h"
+#include "unit/sticky/helpers.h"
 
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "sticky/sticky.h"
 #include "unit/oom.h"
-
-static const bl_us NOW = BL_SEC(1000);
-
-static struct bl_uri uri(const char *text)
-{
-        struct bl_uri u;
-
-        assert_int_equal(bl_uri_parse(bl_str_z(text), &u), 0);
-        return u;
-}
-
-static struct bl_addr addr(uint8_t last, uint16_t port)
-{
-        return (struct bl_addr){.family = 4, .port = port, .ip = {127, 0, 1, last}};
-}
-
-static void add(struct bl_sticky *t, bl_flow_id flow, uint8_t last, bool ours)
-{
-        struct bl_addr a = addr(last, ours ? 5060 : (uint16_t)(40000 + (flow & 0xfff)));
-
-        assert_int_equal(bl_sticky_flow_add(t, flow, BL_TCP, &a, ours), 0);
-}
-
-static struct bl_bind want(const char *text, bl_flow_id flow, enum bl_bind_kind kind)
-{
-        return (struct bl_bind){.uri = uri(text), .flow = flow, .kind = kind};
-}
-
-static void bind(struct bl_sticky *t, const char *text, bl_flow_id flow, enum bl_bind_kind kind, bl_us now,
-                 bool confirmed)
-{
-        struct bl_bind b = want(text, flow, kind);
-
-        b.confirmed = confirmed;
-        assert_int_equal(bl_sticky_bind(t, &b, now), 0);
-}
-
-struct found {
-        struct bl_sticky_found f[BL_STICKY_MAX];
-        unsigned n;
-};
-
-static struct found find_as(struct bl_sticky *t, const char *text, bl_us now, unsigned max_rank, uint64_t spread,
-                            unsigned worker)
-{
-        struct bl_sticky_query q = {
-                .uri = uri(text), .max_rank = (uint8_t)max_rank, .spread = spread, .worker = worker};
-        struct found r;
-
-        r.n = bl_sticky_find(t, &q, now, r.f);
-        return r;
-}
-
-/* "flow/rank flow/rank …" */
-static void check(struct bl_sticky *t, const char *text, bl_us now, unsigned max_rank, const char *answer)
-{
-        struct found r = find_as(t, text, now, max_rank, 1, 0);
-        char out[256];
-        struct bl_sb b = BL_SB(out);
-
-        for (unsigned i = 0; i < r.n; i++)
-                bl_sb_fmt(&b, "%s%llx/%u", i ? " " : "", (unsigned long long)r.f[i].flow, r.f[i].rank);
-        if (!bl_str_eq(bl_sb_str(&b), bl_str_z(answer)))
-                fail_msg("%s: \"%.*s\", want \"%s\"", text, (int)b.n, b.p, answer);
-}
-
-static int setup(void **state)
-{
-        *state = bl_sticky_new(&(struct bl_sticky_conf){.hash_seed = 42});
-        return *state ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-        bl_sticky_free(*state);
-        return 0;
-}
-
-static struct bl_sticky_stats stats(struct bl_sticky *t)
-{
-        struct bl_sticky_stats st;
-
-        bl_sticky_get_stats(t, &st);
-        return st;
-}
 
 /* --- 3.1 --- */
 
@@ -527,96 +441,6 @@ static void a_budget_without_dialogs_is_spent(void **state)
         bl_sticky_free(t);
 }
 
-/* --- scale --- */
-
-/* 100,000 dialogs under one P on two flows: few candidates, right ones, and nothing that takes long at once. */
-static void a_hundred_thousand_dialogs_under_one_p(void **state)
-{
-        enum { DIALOGS = 100000 };
-        struct bl_sticky *t = *state;
-        char text[96];
-        size_t before;
-
-        for (bl_flow_id f = 1; f <= 3; f++)
-                add(t, f, (uint8_t)f, true);
-        bind(t, "sip:P@edge.example;lr", 3, BL_BIND_PATH, NOW, false);
-        for (unsigned i = 0; i < DIALOGS; i++) {
-                struct bl_sb b = BL_SB(text);
-
-                bl_sb_fmt(&b, "sip:P@edge.example;lr;d=%u%c", i, 0);
-                bind(t, text, 1 + i % 2, BL_BIND_DIALOG, NOW + i, i < DIALOGS / 2);
-        }
-        check(t, "sip:P@edge.example;lr;d=77777", NOW, 3, "2/1 3/2");
-        check(t, "sip:P@edge.example;lr;d=none", NOW, 3, "3/2");
-        /* an index that is not complete yet shows the latest confirmed already */
-        check(t, "sip:P@edge.example;lr", NOW, 3, "3/1 2/2 1/2");
-        for (unsigned i = 0; i < DIALOGS / 256 + 1; i++)
-                check(t, "sip:P@edge.example;lr", NOW, 3, "3/1 2/2 1/2");
-        check(t, "sip:P@edge.example", NOW, 3, "2/2 1/2 3/2");
-        bind(t, "sip:P@edge.example;lr;d=0", 1, BL_BIND_DIALOG, NOW + DIALOGS, true);
-        check(t, "sip:P@edge.example;lr", NOW, 3, "3/1 1/2 2/2");
-        /* half of them die: gone from all answers at once, reclaimed a little at a time */
-        bl_sticky_flow_down(t, 1, 0);
-        check(t, "sip:P@edge.example;lr", NOW, 3, "3/1 2/2");
-        for (unsigned calls = 0; stats(t).bindings > DIALOGS / 2 + 1; calls++) {
-                before = stats(t).bindings;
-                bl_sticky_expire(t, NOW);
-                assert_true(before - stats(t).bindings <= 256 && calls < 3 * DIALOGS / 256);
-        }
-        check(t, "sip:P@edge.example;lr", NOW, 3, "3/1 2/2");
-        bl_sticky_flow_down(t, 2, 0);
-        for (unsigned calls = 0; stats(t).bindings > 1; calls++) {
-                bl_sticky_expire(t, NOW);
-                assert_true(calls < 3 * DIALOGS / 256);
-        }
-        check(t, "sip:P@edge.example;lr", NOW, 3, "3/1");
-        bl_sticky_flow_down(t, 3, 0);
-        bl_sticky_expire(t, NOW);
-        bl_sticky_expire(t, NOW);
-        assert_int_equal(stats(t).octets, 0);
-}
-
-/* One URI on very many flows (a UA that floods): bounded, and the latest confirmed stay. */
-static void one_uri_on_many_flows(void **state)
-{
-        struct bl_sticky *t = *state;
-
-        for (bl_flow_id f = 1; f <= 3000; f++) {
-                add(t, f, (uint8_t)f, false);
-                bind(t, "sip:P@edge.example;lr", f, BL_BIND_PATH, NOW + f, true);
-        }
-        assert_int_equal(stats(t).bindings, 1024);
-        check(t, "sip:P@edge.example;lr", NOW, 1, "bb8/1 bb7/1 bb6/1 bb5/1 bb4/1 bb3/1 bb2/1 bb1/1");
-        for (bl_flow_id f = 1; f < 3000; f++)
-                bl_sticky_flow_down(t, f, 0);
-        /* a find takes out 32 dead ones on its way; the live one leads */
-        check(t, "sip:P@edge.example;lr", NOW, 1, "bb8/1");
-        assert_int_equal(stats(t).bindings, 1024 - 32);
-}
-
-/* More kinds of URIs of one identity than are kept apart: still found exactly. */
-static void many_kinds_of_parameters(void **state)
-{
-        struct bl_sticky *t = *state;
-        char text[96];
-
-        add(t, 1, 1, true);
-        for (unsigned round = 0; round < 2; round++)
-                for (unsigned i = 0; i < 64; i++) {
-                        struct bl_sb b = BL_SB(text);
-
-                        bl_sb_fmt(&b, "sip:P@edge.example;x%u=1%c", i, 0);
-                        if (round == 0)
-                                bind(t, text, 1, BL_BIND_PATH, NOW, false);
-                        else
-                                check(t, text, NOW, 1, "1/1");
-                }
-        check(t, "sip:P@edge.example;lr", NOW, 2, "1/2");
-        bl_sticky_flow_down(t, 1, 0);
-        bl_sticky_expire(t, NOW);
-        assert_int_equal(stats(t).octets, 0);
-}
-
 /* --- what is refused --- */
 
 static void refuses_what_it_cannot_tell_apart(void **state)
@@ -778,9 +602,6 @@ int main(void)
                 TABLE(moves_add_up),
                 cmocka_unit_test(the_longest_idle_dialogs_are_evicted),
                 cmocka_unit_test(a_budget_without_dialogs_is_spent),
-                TABLE(a_hundred_thousand_dialogs_under_one_p),
-                TABLE(one_uri_on_many_flows),
-                TABLE(many_kinds_of_parameters),
                 TABLE(refuses_what_it_cannot_tell_apart),
                 TABLE(rows_show_every_binding_once),
                 TABLE(steady_state_takes_no_memory),

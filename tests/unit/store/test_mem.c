@@ -241,6 +241,30 @@ static void expires(void **state)
         assert_int_equal(bl_store_mem_count(s), 0);
 }
 
+/* What has expired neither counts against the limit nor orders what comes. */
+static void the_expired_are_out_of_the_way(void **state)
+{
+        struct bl_store *s = *state;
+        struct bl_contact c = contact("sip:x@1", "", 0, "x", 1),
+                          old[] = {contact("sip:joe@1", "", 0, "a", 9), contact("sip:joe@2", "", 0, "a", 9),
+                                   contact("sip:joe@3", "", 0, "a", 9)},
+                          new[] = {contact("sip:joe@1", "", 0, "a", 1), contact("sip:joe@4", "", 0, "a", 1)};
+        char aor[32];
+
+        c.expires_at = WALL + 9999;
+        for (unsigned i = 0; i < 1000; i++) { /* so that no sweep comes to joe first */
+                struct bl_sb b = BL_SB(aor);
+
+                bl_sb_fmt(&b, "u%u@example.com", i);
+                assert_int_equal(update(s, bl_sb_str(&b), &c, 1), 0);
+        }
+        assert_int_equal(update(s, JOE, old, 3), 0);
+        new[0].updated_at = new[1].updated_at = WALL + 60;
+        new[0].expires_at = new[1].expires_at = WALL + 120;
+        assert_int_equal(update(s, JOE, new, 2), 0);
+        check(s, JOE, "sip:joe@4 sip:joe@1");
+}
+
 /* A bounded number at a time, all in the end; what has expired is in no answer meanwhile. */
 static void expires_many(void **state)
 {
@@ -487,6 +511,7 @@ int main(void)
                 WITH(a_failed_binding_goes_if_it_is_still_that_one),
                 WITH(limits_contacts),
                 WITH(expires),
+                WITH(the_expired_are_out_of_the_way),
                 WITH(expires_many),
                 cmocka_unit_test(subscribers),
                 WITH(snapshots),
