@@ -476,7 +476,6 @@ void bl_px_go(struct bl_px *px)
         if (px->state != PX_DECIDING && px->state != PX_HELD)
                 return;
         px_enter(px);
-        int rc = 0;
         if (px->is_ack)
                 go_ack(px);
         else if (px->cancelled)
@@ -487,7 +486,7 @@ void bl_px_go(struct bl_px *px)
                 px_answer_local(px, 480, "no_target", none, none);
         else if (too_broad(px))
                 px_answer_local(px, 440, "max_breadth", BL_STR("Max-Breadth Exceeded"), none);
-        else if ((rc = px_keep(px)) < 0 || (rc = px_make_server(px)) < 0)
+        else if (px_keep(px) < 0 || px_make_server(px) < 0)
                 px_overloaded(px, "overload");
         else {
                 px->state = PX_FORWARDING;
