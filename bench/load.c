@@ -35,7 +35,8 @@ struct side { /* one socket, its queue of datagrams to send */
 static struct side A, B;
 static const char *mode;
 static int run_id; /* so that a second run is no retransmission of the first */
-static unsigned long count, begun, finished, failed;
+static unsigned long count, begun, finished, failed, repeated;
+static uint8_t *seen;
 static struct bl_arena *arena;
 static struct bl_digest_session session;
 static uint32_t cseq[USERS];
@@ -83,6 +84,7 @@ static void queued(struct side *s, int n)
 
 static void send_register(unsigned long i)
 {
+        struct side *s = strcmp(mode, "call") == 0 ? &B : &A; /* the callee's calls come by the flow it registered by */
         unsigned u = (unsigned)(i % USERS);
         char auth[1200] = "";
         if (session.active) {
@@ -94,18 +96,17 @@ static void send_register(unsigned long i)
                                  BL_STR("sip:example.com"), cnonce, &b);
                 auth[b.n] = 0;
         }
-        char *p = room(&A);
-        queued(&A, snprintf(p, SIZE,
-                            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
-                            "127.0.0.1:%u;branch=z9hG4bKb%d-%lu;rport\r\nMax-Forwards: 70\r\n"
-                            "From: <sip:u%u@example.com>;tag=f%u\r\nTo: <sip:u%u@example.com>\r\nCall-ID: "
-                            "reg-%u-%d@bench.example.com\r\nCSeq: %u REGISTER\r\n"
-                            "Contact: "
-                            "<sip:u%u@127.0.0.1:%u>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-%012u>"
-                            "\"\r\nExpires: 3600\r\n"
-                            "User-Agent: bench/1.0\r\nSupported: path\r\n%sContent-Length: 0\r\n\r\n",
-                            A.port, run_id, i, u, u, u, u, run_id, ++cseq[u], u,
-                            strcmp(mode, "call") == 0 ? B.port : A.port, u, auth));
+        char *p = room(s);
+        queued(s, snprintf(p, SIZE,
+                           "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+                           "127.0.0.1:%u;branch=z9hG4bKb%d-%lu;rport\r\nMax-Forwards: 70\r\n"
+                           "From: <sip:u%u@example.com>;tag=f%u\r\nTo: <sip:u%u@example.com>\r\nCall-ID: "
+                           "reg-%u-%d@bench.example.com\r\nCSeq: %u REGISTER\r\n"
+                           "Contact: "
+                           "<sip:u%u@127.0.0.1:%u>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-%012u>"
+                           "\"\r\nExpires: 3600\r\n"
+                           "User-Agent: bench/1.0\r\nSupported: path\r\n%sContent-Length: 0\r\n\r\n",
+                           s->port, run_id, i, u, u, u, u, run_id, ++cseq[u], u, s->port, u, auth));
 }
 
 /* --- a call --- */
@@ -165,8 +166,9 @@ static void answer(const struct bl_msg *m, unsigned status, const char *phrase)
         n += put_lines(p + n, SIZE - (size_t)n, m, BL_H_CALL_ID);
         n += put_lines(p + n, SIZE - (size_t)n, m, BL_H_CSEQ);
         bool sdp = status == 200 && m->method == BL_M_INVITE;
-        n += snprintf(p + n, SIZE - (size_t)n, "Contact: <sip:u@127.0.0.1:%u>\r\n%sContent-Length: %zu\r\n\r\n%s",
-                      B.port, sdp ? "Content-Type: application/sdp\r\n" : "", sdp ? sizeof SDP - 1 : 0, sdp ? SDP : "");
+        n += snprintf(p + n, SIZE - (size_t)n, "Contact: <%.*s>\r\n%sContent-Length: %zu\r\n\r\n%s",
+                      BL_STR_ARG(m->ruri), sdp ? "Content-Type: application/sdp\r\n" : "", sdp ? sizeof SDP - 1 : 0,
+                      sdp ? SDP : "");
         queued(&B, n);
 }
 
@@ -198,14 +200,26 @@ static void complete(unsigned status)
 
 static void on_a(const struct bl_msg *m)
 {
-        if (m->is_request) { /* the floor echoes requests: as good as an answer */
-                complete(200);
+        if (m->is_request) {
+                if (m->method == BL_M_REGISTER) /* the floor sends it back, or on: as good as an answer */
+                        complete(200);
+                else if (failed++ == 0)
+                        fputs("load: the caller got a request\n", stderr);
                 return;
         }
         if (m->status < 200)
                 return;
+        unsigned long i = number_of(m);
+        if (strcmp(mode, "call") == 0 && m->method != BL_M_REGISTER &&
+            i < count) { /* retransmissions are counted apart */
+                uint8_t bit = m->method == BL_M_INVITE ? 1 : 2;
+                if (seen[i] & bit) {
+                        repeated++;
+                        return;
+                }
+                seen[i] |= bit;
+        }
         if (m->method == BL_M_INVITE && m->status < 300) {
-                unsigned long i = number_of(m);
                 send_in_dialog(m, "ACK", 1, i);
                 send_in_dialog(m, "BYE", 2, i);
         } else
@@ -214,8 +228,11 @@ static void on_a(const struct bl_msg *m)
 
 static void on_b(const struct bl_msg *m)
 {
-        if (!m->is_request)
+        if (!m->is_request) {
+                if (m->method == BL_M_REGISTER)
+                        complete(m->status);
                 return;
+        }
         if (m->method == BL_M_INVITE) {
                 answer(m, 180, "Ringing");
                 answer(m, 200, "OK");
@@ -255,7 +272,7 @@ static double now(void)
 static int run(unsigned long target)
 {
         double last = now();
-        unsigned long seen = finished;
+        unsigned long before = finished;
         while (finished < target) {
                 struct pollfd p[2] = {{.fd = A.fd, .events = POLLIN}, {.fd = B.fd, .events = POLLIN}};
                 flush(&A);
@@ -263,8 +280,8 @@ static int run(unsigned long target)
                 (void)poll(p, 2, 100);
                 receive(&A, on_a);
                 receive(&B, on_b);
-                if (finished != seen) {
-                        seen = finished;
+                if (finished != before) {
+                        before = finished;
                         last = now();
                 } else if (now() - last > 5) {
                         fprintf(stderr, "load: stalled at %lu of %lu\n", finished, target);
@@ -335,10 +352,13 @@ int main(int argc, char **argv)
                 begun = finished = 0;
         }
         count = total;
+        seen = calloc(total + 1, 1);
+        if (!seen)
+                return 1;
         double t = now();
         for (unsigned long i = 0; i < window && i < total; i++)
                 next();
         int rc = run(total);
-        printf("done %lu %.6f\n", finished, now() - t);
+        printf("done %lu %.6f repeated %lu\n", finished, now() - t, repeated);
         return rc;
 }
