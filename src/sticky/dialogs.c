@@ -108,9 +108,9 @@ void stk_dialog_unbind(struct bl_sticky *t, struct uri_shard *s, struct binding 
 
 bool stk_dialog_is(const struct binding *b, uint64_t dialog)
 {
-        const struct part *p = b->part;
+        const struct part *p = b->kind == BL_BIND_DIALOG ? b->part : NULL;
 
-        return dialog == 0 || (p && p->dlg && p->dlg->node.hash == dialog);
+        return b->kind != BL_BIND_DIALOG || dialog == 0 || (p && p->dlg && p->dlg->node.hash == dialog);
 }
 
 /* The bindings of a dialog in one shard, a handful at a time: they cannot go while the shard's lock is held. */

@@ -310,6 +310,7 @@ void stk_hosts_free(struct bl_sticky *t);
 /* dialogs.c: the DIALOG kind's part, its LRU list and its dialog. Under the uri shard's lock. */
 int stk_dialog_bind(struct bl_sticky *t, struct uri_shard *s, struct binding *b, uint64_t dialog);
 void stk_dialog_unbind(struct bl_sticky *t, struct uri_shard *s, struct binding *b);
+/* Whether a refresh for this dialog leaves b's part as it is; other kinds have none of a dialog. */
 bool stk_dialog_is(const struct binding *b, uint64_t dialog);
 /* Makes room for `need` octets by dropping the longest idle DIALOG bindings. No lock held. False: not possible. */
 bool stk_dialog_evict(struct bl_sticky *t, size_t need);

@@ -294,7 +294,7 @@ static void op_bind(struct world *w)
         b.kind = kind_of(&b.uri);
         b.secure = f->secure;
         b.confirmed = rng_below(&w->rng, 2);
-        b.dialog = b.kind == BL_BIND_DIALOG ? bl_uri_hash(1, &b.uri) % 5 : 0;
+        b.dialog = bl_uri_hash(1, &b.uri) % 5; /* means nothing to other kinds than DIALOG */
         b.expires_at = b.kind == BL_BIND_PATH ? w->now + BL_SEC(30) : 0;
         assert_int_equal(bl_sticky_bind(w->t, &b, w->now), 0);
         model_bind(w, &b, text);
