@@ -58,9 +58,10 @@ void bl_digest_challenge(const struct bl_nonces *n, struct bl_str realm, bool pr
 
         nonce_octets(n, realm, wall, octets);
         bl_sb_b64url(&nonce, octets, sizeof(octets));
-        /* RFC 8760 section 2.4: the preferred one first */
-        put_challenge(realm, bl_sb_str(&nonce), proxy, stale, "SHA-256", out);
-        put_challenge(realm, bl_sb_str(&nonce), proxy, stale, "MD5", out);
+        if (n->offer != BL_DIGEST_OFFER_MD5) /* RFC 8760 section 2.4: the preferred one first */
+                put_challenge(realm, bl_sb_str(&nonce), proxy, stale, "SHA-256", out);
+        if (n->offer != BL_DIGEST_OFFER_SHA256)
+                put_challenge(realm, bl_sb_str(&nonce), proxy, stale, "MD5", out);
 }
 
 bool bl_digest_find(const struct bl_msg *m, bool proxy, struct bl_str realm, struct bl_digest *ret_digest)
@@ -77,6 +78,11 @@ bool bl_digest_find(const struct bl_msg *m, bool proxy, struct bl_str realm, str
                 return true;
         }
         return false;
+}
+
+static bool is_offered(const struct bl_nonces *n, enum bl_digest_alg algorithm)
+{
+        return n->offer == BL_DIGEST_OFFER_BOTH || (n->offer == BL_DIGEST_OFFER_MD5) == (algorithm == BL_DIGEST_MD5);
 }
 
 static bool is_lhex(struct bl_str s, size_t n)
@@ -136,7 +142,7 @@ enum bl_digest_verdict bl_digest_verify(const struct bl_nonces *n, const struct 
                 return BL_DIGEST_NONE;
         if (!is_well_formed(d) || !names_request(m, d->uri, hosts, n_hosts))
                 return BL_DIGEST_BROKEN;
-        if (!response_is_right(m, d, c))
+        if (!is_offered(n, d->algorithm) || !response_is_right(m, d, c))
                 return BL_DIGEST_BAD;
         /* a nonce of an earlier key, or of another server, is as good as an old one: try again with a new one */
         if (nonce_open(n, realm, d->nonce, &made) < 0 || made > wall + CLOCK_SKEW_S || wall - made > lifetime)

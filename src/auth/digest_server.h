@@ -5,12 +5,18 @@
 #include "sip/digest.h"
 #include "sip/msg.h"
 
+enum bl_digest_offer {
+        BL_DIGEST_OFFER_BOTH, /* SHA-256 first, as RFC 8760 section 2.4 wants */
+        BL_DIGEST_OFFER_MD5,  /* some phones take the first challenge and stumble over what they do not know */
+        BL_DIGEST_OFFER_SHA256
+};
 struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonce that another gave */
         struct bl_mac_key key;
         uint32_t lifetime_s; /* 0 = 300 */
+        enum bl_digest_offer offer;
 };
-/* Lines with CRLF, SHA-256 first: `WWW-Authenticate: Digest realm=…` (or Proxy-Authenticate). `stale` after a good
- * response to an old nonce. */
+/* Lines with CRLF, one for each algorithm on offer: `WWW-Authenticate: Digest realm=…` (or Proxy-Authenticate). `stale`
+ * after a good response to an old nonce. */
 void bl_digest_challenge(const struct bl_nonces *n, struct bl_str realm, bool proxy, bool stale, int64_t wall,
                          struct bl_sb *out);
 

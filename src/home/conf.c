@@ -2,6 +2,9 @@
 
 static const char *const POLICIES[] = {"redirect", "challenge-then-redirect", "accept", NULL};
 
+static const char *const OFFERS[] = {
+        [BL_DIGEST_OFFER_BOTH] = "both", [BL_DIGEST_OFFER_MD5] = "md5", [BL_DIGEST_OFFER_SHA256] = "sha-256", NULL};
+
 static const struct bl_conf_option domain = {"domain", BL_CONF_DOMAIN, BL_CONF_ELEM(struct bl_str)};
 static const struct bl_conf_option peer = {"uri", BL_CONF_STR, BL_CONF_AT(struct bl_home_option_peer, uri), .max = 255};
 
@@ -27,6 +30,11 @@ static const struct bl_conf_option options[] = {
          .help = "Who may register: one user a line, credentials hashed. `belay user add` writes it."},
         {"auth", BL_CONF_BOOL, AT(auth), .def = "yes",
          .help = "`no`: nobody is asked for a password. For laboratories only."},
+        {"digest", BL_CONF_ENUM, AT(digest), .def = "both", .names = OFFERS,
+         .help = "Which digest algorithms are offered and taken. `both`: SHA-256 first, then MD5. `md5`: for phones "
+                 "that "
+                 "stumble over a challenge that they do not know instead of passing it over. `sha-256`: no MD5 any "
+                 "more."},
         {"peers", BL_CONF_MAP, AT(peers), .elem = &peer, .elem_size = sizeof(struct bl_home_option_peer), .max = 4096,
          .example = "{b.com: \"sip:b.com\"}",
          .help = "Domains that may call our users without a password, by flows linked to them (`trust`), and where to "
@@ -98,5 +106,6 @@ void bl_home_options_apply(const struct bl_home_options *o, struct bl_home_conf 
         c->min_expires_s = o->min_expires_ms / 1000;
         c->max_expires_s = o->max_expires_ms / 1000;
         c->default_expires_s = o->default_expires_ms / 1000;
+        c->digest = (enum bl_digest_offer)o->digest;
         c->nonce_lifetime_s = o->nonce_lifetime_ms / 1000;
 }

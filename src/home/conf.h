@@ -8,7 +8,7 @@ struct bl_home_options {
         struct bl_conf_array domain;          /* struct bl_str */
         struct bl_conf_array more_edges, via; /* struct bl_str */
         struct bl_conf_array peers;           /* struct bl_home_option_peer */
-        int policy;
+        int policy, digest;
         bool auth;
         uint32_t min_expires_ms, max_expires_ms, default_expires_ms, nonce_lifetime_ms;
         uint32_t snapshot_every_ms;

@@ -39,6 +39,7 @@ struct bl_home_conf {
         const struct bl_token_keys *keys;                         /* this home cluster's: nonces and d */
         uint32_t min_expires_s, max_expires_s, default_expires_s; /* 0: 60, 7200, 3600 */
         uint32_t nonce_lifetime_s;
+        enum bl_digest_offer digest;
         struct bl_store *store;
         struct bl_proxy_conf proxy; /* as in edge/edge.h */
 };

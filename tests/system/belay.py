@@ -352,12 +352,12 @@ workers: {workers}
 log: {{level: debug}}
 {more}""")
 
-    def cluster(self, edges=2, transport="udp", workers=1, users=("joe", "bob"), **kw):
-        """A home at .100 and edges at .1, .2, …"""
+    def cluster(self, edges=2, transport="udp", workers=1, users=("joe", "bob"), home="", **kw):
+        """A home at .100 and edges at .1, .2, …; home: further keys of its `home`, the rest is for edge()."""
         self.users(*users)
         self.members = {f"e{i}": i for i in range(1, edges + 1)}
         self.transport = transport
-        self.home(self.members, transport, workers)
+        self.home(self.members, transport, workers, extra=home)
         for name in self.members:
             self.edge(name, self.members, transport, workers, **kw)
 

@@ -117,6 +117,32 @@ static enum bl_digest_verdict verify(struct scene *sc, const struct bl_msg *m, b
         return bl_digest_verify(&sc->nonces, m, &d, &sc->credentials, BL_STR("example.com"), hosts, 1, wall);
 }
 
+/* What is not on offer is not taken either. */
+static void one_alone_is_offered_and_taken(void **state)
+{
+        static const struct {
+                enum bl_digest_offer offer;
+                enum bl_digest_alg algorithm;
+        } only[] = {{BL_DIGEST_OFFER_MD5, BL_DIGEST_MD5}, {BL_DIGEST_OFFER_SHA256, BL_DIGEST_SHA256}};
+        struct scene *sc = *state;
+
+        for (unsigned i = 0; i < BL_ARRAY_LEN(only); i++) {
+                struct bl_digest_session s = {0};
+                struct bl_digest d;
+
+                sc->nonces.offer = only[i].offer;
+                struct bl_msg *m = challenge(sc, false, false, WALL);
+                assert_int_equal(bl_msg_count(m, BL_H_WWW_AUTHENTICATE), 1);
+                assert_int_equal(bl_digest_parse(bl_hdr_value(m, bl_msg_first(m, BL_H_WWW_AUTHENTICATE)), &d), 0);
+                assert_int_equal(d.algorithm, only[i].algorithm);
+                assert_int_equal(bl_digest_take(&s, m), 0);
+                m = answer(sc, &s, "pw", "sip:example.com");
+                assert_int_equal(verify(sc, m, false, WALL), BL_DIGEST_OK);
+                sc->nonces.offer = only[1 - i].offer;
+                assert_int_equal(verify(sc, m, false, WALL), BL_DIGEST_BAD);
+        }
+}
+
 static void both_are_offered_the_stronger_first(void **state)
 {
         struct scene *sc = *state;
@@ -316,11 +342,17 @@ int main(void)
 {
 #define SCENE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(rfc_examples),   SCENE(both_are_offered_the_stronger_first),
-                SCENE(the_right_password_passes), SCENE(wrong_ones_do_not),
-                SCENE(nonces_grow_old),           SCENE(the_uri_must_be_the_requests),
-                SCENE(broken_credentials),        SCENE(the_right_realm_among_several),
-                SCENE(the_client_chooses),        SCENE(the_client_gives_up),
+                cmocka_unit_test(rfc_examples),
+                SCENE(both_are_offered_the_stronger_first),
+                SCENE(one_alone_is_offered_and_taken),
+                SCENE(the_right_password_passes),
+                SCENE(wrong_ones_do_not),
+                SCENE(nonces_grow_old),
+                SCENE(the_uri_must_be_the_requests),
+                SCENE(broken_credentials),
+                SCENE(the_right_realm_among_several),
+                SCENE(the_client_chooses),
+                SCENE(the_client_gives_up),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
