@@ -187,6 +187,8 @@ static const struct bl_role edge_role = {
         .request = request,
         .response = response,
         .branch = branch,
+        .via = edge_answer_via,
+        .stray = edge_answer_stray,
         .flow_up = flow_up,
         .flow_down = flow_down,
         .flow_pong = flow_pong,
@@ -205,6 +207,7 @@ struct bl_edge *bl_edge_new(struct env *env, struct bl_edge_node *n)
         e->redirected_total = bl_stats_counter(env->stats, "belay_edge_redirected_total", NULL, NULL);
         e->detour_total = bl_stats_counter(env->stats, "belay_edge_detour_total", NULL, NULL);
         e->delivered_total = bl_stats_counter(env->stats, "belay_edge_delivered_total", NULL, NULL);
+        e->rescued_total = bl_stats_counter(env->stats, "belay_edge_answers_rescued_total", NULL, NULL);
         e->proxy = e->member ? bl_proxy_new(env, &n->c.proxy, &edge_role, e) : NULL;
         if (!e->proxy) {
                 free(e->member);

@@ -44,7 +44,8 @@ struct bl_edge {
         struct bl_htab bound;
         struct member *member; /* as node->members */
         bl_us started_at;
-        struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total;
+        struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total,
+                *rescued_total;
 };
 
 /* --- set.c: who serves a P --- */
@@ -119,3 +120,9 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
 void edge_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f);
 /* An inbound request for a P that no flow here carries (section 3.4). */
 void edge_rebuild(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p);
+
+/* --- answer.c: answers that reach us for a fellow that died --- */
+/* The answer to this request belongs to the UA behind P (its user part), or to the home of a domain. */
+void edge_answer_goes(struct bl_px *px, const struct bl_flow *f, bool to_ua, struct bl_str text);
+void edge_answer_via(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_sb *out);
+void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m);

@@ -104,6 +104,8 @@ static void to_ua(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const 
         struct bl_px_target t = {.pop_routes = p->pop, .next = uri, .send_flags = BL_SEND_UA};
         /* The edge that delivers Record-Routes, also when a fellow that does not (D11) sent it on. */
         t.record_route = record_route(e, px, f, uri, p->na.uri.user, p->token.star, &p->na.uri);
+        if (!edge_flow_is_member(e, f))
+                edge_answer_goes(px, f, false, p->token.domain);
         bl_count(e->delivered_total);
         go(px, &t);
 }
@@ -135,6 +137,7 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const s
                         refuse(px, 403, "from_not_registered", BL_STR("From Is Not the Registered Address"));
                         return;
                 }
+                edge_answer_goes(px, f, true, p->na.uri.user);
                 to_home(e, px, p->token.domain, p->pop,
                         record_route(e, px, f, uri, p->na.uri.user, p->token.star, NULL));
         } else if (edge_flow_is_core(e, f)) { /* inbound */
@@ -143,6 +146,7 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const s
                 else
                         edge_rebuild(e, px, f, p);
         } else if (m->to_tag.n && has_d) { /* a UA without stickiness that opened a fresh flow */
+                edge_answer_goes(px, f, true, p->na.uri.user);
                 to_home(e, px, p->token.domain, p->pop, NONE);
         } else
                 refuse_unbound(px, "flow_not_bound");
@@ -172,6 +176,7 @@ static void by_from(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, unsi
                 refuse(px, 503, "no_memory", NONE);
                 return;
         }
+        edge_answer_goes(px, f, true, u.user);
         to_home(e, px, domain, pop, record_route(e, px, f, uri, u.user, b->star, NULL));
 }
 
