@@ -278,6 +278,8 @@ static void on_delivered(struct phone *p, const struct bl_ua_event *ev)
                            p->name);
         }
         a->told |= (uint64_t)1 << p->index;
+        if (p == a->from && ev->msg->to_tag.n) /* a call to oneself rings here, too; inside a dialog that is nobody */
+                world_fail(p->w, __FILE__, __LINE__, "%s was told of its own request", p->name);
 }
 
 static void on_answer(struct phone *p, const struct bl_ua_event *ev)
