@@ -8,6 +8,9 @@ static const struct bl_conf_option member = {
         "member", BL_CONF_LIST, BL_CONF_AT(struct bl_edge_option_member, addrs), .elem = &addr, .min = 1, .max = 2};
 static const struct bl_conf_option zone = {"zone", BL_CONF_STR, BL_CONF_AT(struct bl_edge_option_zone, zone), .min = 1,
                                            .max = 64};
+static const struct bl_conf_option node = {"node", BL_CONF_STR, BL_CONF_ELEM(struct bl_str), .min = 1, .max = 64};
+static const struct bl_conf_option pin = {"nodes",       BL_CONF_LIST, BL_CONF_AT(struct bl_edge_option_pin, nodes),
+                                          .elem = &node, .min = 1,     .max = BL_TOKEN_NODES};
 static const struct bl_conf_option next = {"uri", BL_CONF_STR, BL_CONF_AT(struct bl_edge_option_next, uri), .min = 5,
                                            .max = 255};
 
@@ -41,6 +44,10 @@ static const struct bl_conf_option options[] = {
                  "forwards by itself."},
         {"set_size", BL_CONF_INT, AT(set_size), .def = "2", .min = 1, .max = BL_TOKEN_NODES,
          .help = "How many edges a UA is told to keep flows to: this one and backups."},
+        {"pin", BL_CONF_MAP, AT(pin), .elem = &pin, .elem_size = sizeof(struct bl_edge_option_pin), .max = 1024,
+         .example = "{joe@example.com: [e1, e3]}",
+         .help = "Subscribers (`*@example.com`: all of a domain) and the members that serve them, instead of the edge "
+                 "they reach and its backups."},
         {"zone", BL_CONF_STR, AT(zone), .max = 64,
          .help = "The zone of this node. A backup is chosen in another zone."},
         {"zones", BL_CONF_MAP, AT(zones), .elem = &zone, .elem_size = sizeof(struct bl_edge_option_zone), .max = 4096,
@@ -85,6 +92,26 @@ static void check_members(struct bl_edge_options *o, struct bl_conf_check *c)
         }
 }
 
+static void check_pins(struct bl_edge_options *o, struct bl_conf_check *c)
+{
+        const struct bl_edge_option_pin *p = BL_CONF_ITEMS(o->pin, struct bl_edge_option_pin);
+        o->_pins = array(c, o->pin.n + 1, sizeof *o->_pins);
+        for (size_t i = 0; o->_pins && i < o->pin.n; i++) {
+                const struct bl_str *n = BL_CONF_ITEMS(p[i].nodes, struct bl_str);
+                o->_pins[i] = (struct bl_edge_pin){.who = p[i].who, .nodes = n, .n_nodes = (unsigned)p[i].nodes.n};
+                if (bl_str_find(p[i].who, '@') < 1)
+                        bl_conf_complain(c, "pin", "\"%.*s\" is nobody: write user@domain, or *@domain",
+                                         BL_STR_ARG(p[i].who));
+                for (size_t k = 0; k < p[i].nodes.n; k++) {
+                        bool known = false;
+                        for (size_t m = 0; m < o->members.n; m++)
+                                known |= bl_str_ieq(o->_members[m].name, n[k]);
+                        if (!known)
+                                bl_conf_complain(c, "pin", "\"%.*s\" is not one of members", BL_STR_ARG(n[k]));
+                }
+        }
+}
+
 static void check(void *into, struct bl_conf_check *c)
 {
         struct bl_edge_options *o = into;
@@ -92,6 +119,8 @@ static void check(void *into, struct bl_conf_check *c)
                             *plain = BL_CONF_ITEMS(o->plain, struct bl_str);
         const struct bl_edge_option_next *n = BL_CONF_ITEMS(o->next, struct bl_edge_option_next);
         check_members(o, c);
+        if (o->_members)
+                check_pins(o, c);
         o->_homes = array(c, o->home.n, sizeof *o->_homes);
         for (size_t i = 0; o->_homes && i < o->home.n; i++) {
                 o->_homes[i] = (struct bl_edge_home){.domain = home[i], .belay = true};
@@ -125,6 +154,8 @@ void bl_edge_options_apply(const struct bl_edge_options *o, struct bl_edge_conf 
         c->sealed = o->token == 1;
         c->set_size = o->set_size;
         c->zone = o->zone;
+        c->pins = o->_pins;
+        c->n_pins = (unsigned)o->pin.n;
         c->flow_timer_s = o->flow_timer_ms / 1000;
         c->path_grace_s = o->grace_ms / 1000;
         c->redirect_ok = o->redirect_ok.at;

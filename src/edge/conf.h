@@ -9,12 +9,14 @@ struct bl_edge_options {
         struct bl_conf_array zones;              /* struct bl_edge_option_zone */
         struct bl_conf_array home;               /* struct bl_str: domains */
         struct bl_conf_array next;               /* struct bl_edge_option_next */
+        struct bl_conf_array pin;                /* struct bl_edge_option_pin */
         struct bl_conf_array plain, redirect_ok; /* struct bl_str */
         unsigned set_size;
         int token;
         uint32_t flow_timer_ms, grace_ms;
         struct bl_edge_member *_members; /* filled by the table's check */
         struct bl_edge_home *_homes;
+        struct bl_edge_pin *_pins;
 };
 struct bl_edge_option_member {
         struct bl_str name;
@@ -22,6 +24,10 @@ struct bl_edge_option_member {
 };
 struct bl_edge_option_zone {
         struct bl_str name, zone;
+};
+struct bl_edge_option_pin {
+        struct bl_str who;
+        struct bl_conf_array nodes; /* struct bl_str */
 };
 struct bl_edge_option_next {
         struct bl_str domain, uri;

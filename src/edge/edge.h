@@ -20,6 +20,11 @@ struct bl_edge_home { /* a home domain that we serve */
         bool belay;         /* answers 100 at once, follows redirects: failover_after holds towards it */
         struct bl_str next; /* URI to send to instead of sip:domain (an intermediate); empty: none */
 };
+struct bl_edge_pin { /* a subscriber, or all of a domain (`*@example.com`), is served by these nodes */
+        struct bl_str who;
+        const struct bl_str *nodes;
+        unsigned n_nodes;
+};
 struct bl_edge_conf {
         struct bl_str node;    /* our name among the members */
         struct bl_str cluster; /* edge.example.com */
@@ -31,6 +36,8 @@ struct bl_edge_conf {
         bool sealed;       /* token = sealed */
         unsigned set_size; /* N: primary and backups; 0 = 2 */
         struct bl_str zone;
+        const struct bl_edge_pin *pins;
+        unsigned n_pins;
         uint32_t flow_timer_s; /* Flow-Timer for outbound UAs; 0 = 120 */
         uint32_t path_grace_s; /* a Path binding outlives its registration by; 0 = 30 */
         const struct bl_str *redirect_ok;

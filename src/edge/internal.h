@@ -56,7 +56,8 @@ bool edge_probe_down(struct bl_edge *e, struct bl_flow *f); /* likewise */
 void edge_probe_pong(struct bl_edge *e, struct bl_flow *f);
 bool edge_member_alive(const struct bl_edge *e, unsigned index);
 int edge_member_find(const struct bl_edge_node *n, struct bl_str name); /* index, or -1 */
-/* The set for a new registration: us, then backups; indices into members. Returns how many. */
+/* The set for a new registration: us, then backups; or the nodes that the AOR is pinned to, perhaps without us; indices
+ * into members. Returns how many. */
 unsigned edge_set_pick(const struct bl_edge *e, struct bl_str aor_user, struct bl_str aor_domain,
                        struct bl_str instance, unsigned ret[BL_TOKEN_NODES]);
 /* P's order: its named nodes, then all others by rendezvous on `p_user`. Only living ones, at most `max`; us included.

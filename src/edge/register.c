@@ -268,6 +268,14 @@ static struct bl_str path_value(struct bl_edge *e, struct bl_px *px, struct bl_f
         return b.over ? (struct bl_str){NULL, 0} : bl_sb_str(&b);
 }
 
+static bool in_set(const struct bl_edge *e, const struct reg *r)
+{
+        for (unsigned i = 0; i < r->n_set; i++)
+                if (r->set[i] == e->node->self)
+                        return true;
+        return false;
+}
+
 void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
 {
         const struct bl_str none = {NULL, 0};
@@ -291,6 +299,10 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         bool binds = p.n_contacts && !p.contact.star;
         if (binds && make && !make_p(e, px, &p, r)) {
                 bl_px_refuse(px, 400, "aor_too_long", BL_STR("Address of Record Too Long"), none);
+                return;
+        }
+        if (binds && make && r->n_set && !in_set(e, r)) { /* pinned to other nodes: it belongs there */
+                send_elsewhere(e, px, r->user_part, r->set, r->n_set);
                 return;
         }
         struct bl_px_target t = {.pop_routes = pop,

@@ -65,9 +65,40 @@ static int next_best(const struct bl_edge *e, uint64_t what, const unsigned *lis
         return best;
 }
 
+/* 4.1: a subscriber, or a whole domain, can be pinned. The more specific entry counts. */
+static const struct bl_edge_pin *pin_of(const struct bl_edge_node *n, struct bl_str user, struct bl_str domain)
+{
+        const struct bl_edge_pin *found = NULL;
+        for (unsigned i = 0; i < n->c.n_pins; i++) {
+                struct bl_str u, d;
+                if (!bl_str_cut(n->c.pins[i].who, '@', &u, &d) || !bl_host_eq(d, domain))
+                        continue;
+                if (bl_str_eq(u, user))
+                        return &n->c.pins[i];
+                if (bl_str_eq(u, BL_STR("*")))
+                        found = &n->c.pins[i];
+        }
+        return found;
+}
+
+static unsigned pick_pinned(const struct bl_edge *e, const struct bl_edge_pin *pin, unsigned ret[BL_TOKEN_NODES])
+{
+        unsigned n = 0;
+        for (unsigned i = 0; i < pin->n_nodes && n < BL_TOKEN_NODES; i++) {
+                int m = edge_member_find(e->node, pin->nodes[i]);
+                if (m >= 0 && edge_member_alive(e, (unsigned)m) && !listed(ret, n, (unsigned)m))
+                        ret[n++] = (unsigned)m;
+        }
+        return n;
+}
+
 unsigned edge_set_pick(const struct bl_edge *e, struct bl_str user, struct bl_str domain, struct bl_str instance,
                        unsigned ret[BL_TOKEN_NODES])
 {
+        const struct bl_edge_pin *pin = pin_of(e->node, user, domain);
+        unsigned pinned = pin ? pick_pinned(e, pin, ret) : 0;
+        if (pinned) /* when all of them are dead any edge is better than none */
+                return pinned;
         uint64_t what = bl_hash_mix(bl_hash_mix(bl_hash(1, user), bl_hash_lower(2, domain)), bl_hash(3, instance));
         unsigned want = e->node->c.set_size ? e->node->c.set_size : 2;
         if (want > BL_TOKEN_NODES)

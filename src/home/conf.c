@@ -6,6 +6,7 @@ static const char *const OFFERS[] = {
         [BL_DIGEST_OFFER_BOTH] = "both", [BL_DIGEST_OFFER_MD5] = "md5", [BL_DIGEST_OFFER_SHA256] = "sha-256", NULL};
 
 static const struct bl_conf_option domain = {"domain", BL_CONF_DOMAIN, BL_CONF_ELEM(struct bl_str)};
+static const struct bl_conf_option group_edge = {"edge", BL_CONF_DOMAIN, BL_CONF_AT(struct bl_home_group, edge)};
 static const struct bl_conf_option peer = {"uri", BL_CONF_STR, BL_CONF_AT(struct bl_home_option_peer, uri), .max = 255};
 
 #define AT(m) BL_CONF_AT(struct bl_home_options, m)
@@ -17,6 +18,9 @@ static const struct bl_conf_option options[] = {
                  "`policy: accept`."},
         {"more_edges", BL_CONF_LIST, AT(more_edges), .elem = &domain, .max = 64,
          .help = "Further clusters that count as edges of these domains."},
+        {"group_edges", BL_CONF_MAP, AT(groups), .elem = &group_edge, .elem_size = sizeof(struct bl_home_group),
+         .max = 64, .example = "{gold: gold-edge.example.com}",
+         .help = "Clusters for subscribers of a group (the last field of a line of users_file), instead of `edge`."},
         {"via", BL_CONF_LIST, AT(via), .elem = &domain, .max = 64,
          .help = "Domains of proxies that stand between edges and home. A registration through one must still have an "
                  "edge in its Path."},
@@ -80,6 +84,8 @@ static void check(void *into, struct bl_conf_check *c)
                                                          .edge = o->edge,
                                                          .edges = o->more_edges.at,
                                                          .n_edges = (unsigned)o->more_edges.n,
+                                                         .groups = o->groups.at,
+                                                         .n_groups = (unsigned)o->groups.n,
                                                          .via = o->via.at,
                                                          .n_via = (unsigned)o->via.n,
                                                          .no_auth = !o->auth};

@@ -7,6 +7,7 @@ struct bl_home_options {
         struct bl_str edge, key_file, users_file, snapshot;
         struct bl_conf_array domain;          /* struct bl_str */
         struct bl_conf_array more_edges, via; /* struct bl_str */
+        struct bl_conf_array groups;          /* struct bl_home_group */
         struct bl_conf_array peers;           /* struct bl_home_option_peer */
         int policy, digest;
         bool auth;

@@ -135,6 +135,9 @@ bool home_domain_has_edge(const struct bl_home_domain *d, struct bl_str host)
         for (unsigned i = 0; i < d->n_edges; i++)
                 if (bl_host_eq(d->edges[i], host))
                         return true;
+        for (unsigned i = 0; i < d->n_groups; i++)
+                if (bl_host_eq(d->groups[i].edge, host))
+                        return true;
         return false;
 }
 
@@ -153,6 +156,9 @@ bool home_flow_is_edge(const struct bl_home_domain *d, const struct bl_flow *f, 
                 return true;
         for (unsigned i = 0; i < d->n_edges; i++)
                 if (bl_flow_linked(f, d->edges[i]))
+                        return true;
+        for (unsigned i = 0; i < d->n_groups; i++)
+                if (bl_flow_linked(f, d->groups[i].edge))
                         return true;
         for (unsigned i = 0; i < d->n_via; i++)
                 if (bl_flow_linked(f, d->via[i])) {

@@ -16,10 +16,15 @@ enum bl_home_policy {                             /* a REGISTER that did not com
                       BL_HOME_CHALLENGE_REDIRECT, /* authenticate first */
                       BL_HOME_ACCEPT              /* register directly: set-ups without edges */
 };
+struct bl_home_group {
+        struct bl_str group, edge;
+};
 struct bl_home_domain {
         struct bl_str name;
         enum bl_home_policy policy;
-        struct bl_str edge; /* cluster to redirect to: edge.example.com; empty only with ACCEPT */
+        struct bl_str edge;                 /* cluster to redirect to: edge.example.com; empty only with ACCEPT */
+        const struct bl_home_group *groups; /* subscribers of a group are sent to a cluster of their own */
+        unsigned n_groups;
         const struct bl_str *edges;
         unsigned n_edges; /* further clusters that count as valid edges */
         const struct bl_str *via;

@@ -7,15 +7,38 @@
 
 enum { CONTACTS = 16 };
 
-static void redirect(struct job *j)
+static void redirect_to(struct job *j, struct bl_str edge)
 {
         char line[600];
         struct bl_sb b = BL_SB(line);
         bl_sb_addz(&b, "Contact: <sip:");
-        bl_sb_add(&b, j->domain->edge);
+        bl_sb_add(&b, edge);
         bl_sb_addz(&b, ";lr>\r\n");
         bl_count(j->home->redirected_total);
         bl_px_reply(j->px, &(struct bl_response){.status = 300, .extra = bl_sb_str(&b)}, true);
+}
+
+/* Which cluster may depend on the subscriber (protocol.md section 2 step 2). Nobody is told whether he exists. */
+static void redirect_by_group(struct job *j, int rc)
+{
+        struct bl_str edge = j->domain->edge;
+        for (unsigned i = 0; rc == 0 && i < j->domain->n_groups; i++)
+                if (bl_str_eq(j->domain->groups[i].group, j->op.group))
+                        edge = j->domain->groups[i].edge;
+        redirect_to(j, edge);
+}
+
+static void redirect(struct job *j)
+{
+        struct bl_store *s = j->home->node->c.store;
+        struct bl_nameaddr to;
+        if (j->domain->n_groups == 0 || bl_msg_nameaddr(bl_px_msg(j->px), BL_H_TO, 0, &to) < 0) {
+                redirect_to(j, j->domain->edge);
+                return;
+        }
+        bl_store_end(&j->op);
+        struct bl_str user = home_unescape(j->px, to.uri.user);
+        home_job_wait(j, s->ops->subscriber(s, j->home->env, user, j->domain->name, &j->op), redirect_by_group);
 }
 
 /* --- after authentication: what is to be stored --- */
