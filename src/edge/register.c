@@ -170,6 +170,25 @@ static void send_elsewhere(struct bl_edge *e, struct bl_px *px, struct bl_str p_
         bl_px_reply(px, &(struct bl_response){.status = 305, .extra = bl_sb_str(&b)}, true);
 }
 
+/* A UA that was sent here with a P before any edge told it the set (it is pinned): its first registration is told now.
+ */
+static void tell_if_new(struct bl_edge *e, struct bl_px *px, const struct parsed *p, struct reg *r,
+                        const struct p_uri *pu)
+{
+        struct bl_uri u;
+        struct bl_flow *f = bl_px_flow(px);
+        struct bl_str uri = edge_canonical(e, px, pu->na.uri.user);
+        if (!bl_str_eq(reg_id_of(&p->contact), BL_STR("1")) || bl_uri_parse(uri, &u) < 0 ||
+            bl_sticky_is_bound(e->node->sticky, &u, f->id, false))
+                return;
+        for (unsigned i = 0; i < pu->token.n_nodes; i++) {
+                int m = edge_member_find(e->node, pu->token.node[i]);
+                if (m >= 0)
+                        r->set[r->n_set++] = (unsigned)m;
+        }
+        r->tell = true;
+}
+
 /* A P in Route: verified, its owner's, and ours to serve. True: r is filled; false: answered. */
 static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct reg *r, const struct p_uri *pu)
 {
@@ -188,11 +207,15 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
         }
         r->user_part = bl_px_str(px, pu->na.uri.user);
         r->star = pu->token.star;
-        if (pu->token.star || edge_names_us(e, &pu->na.uri))
+        if (pu->token.star)
                 return true;
         for (unsigned i = 0; i < pu->token.n_nodes; i++)
-                if (edge_member_find(e->node, pu->token.node[i]) == (int)e->node->self)
+                if (edge_member_find(e->node, pu->token.node[i]) == (int)e->node->self) {
+                        tell_if_new(e, px, p, r, pu);
                         return true;
+                }
+        if (edge_names_us(e, &pu->na.uri)) /* 4.4: a node named by maddr adopts */
+                return true;
         unsigned n = e->node->c.set_size ? e->node->c.set_size : 2, order[BL_TOKEN_NODES];
         n = edge_set_order(e, &pu->token, pu->na.uri.user, order, n < BL_TOKEN_NODES ? n : BL_TOKEN_NODES);
         for (unsigned i = 0; i < n; i++)

@@ -21,12 +21,13 @@ static int group(struct job *j)
         memset(taken, 0, l->n);
         unsigned at = 0;
         for (unsigned i = 0; i < l->n && j->n_slots < BL_ARRAY_LEN(j->slot); i++) {
-                if (taken[i])
+                if (taken[i] || l->c[i].expires_at <= j->home->env->wall)
                         continue;
                 struct slot *s = &j->slot[j->n_slots++];
                 s->first = at;
                 for (unsigned k = i; k < l->n; k++) {
-                        if (taken[k] || (k != i && !same_target(&l->c[i], &l->c[k])))
+                        if (taken[k] || l->c[k].expires_at <= j->home->env->wall ||
+                            (k != i && !same_target(&l->c[i], &l->c[k])))
                                 continue;
                         taken[k] = true;
                         j->order[at++] = k;
@@ -78,6 +79,10 @@ void home_targets(struct job *j)
         struct bl_px_target t;
         if (group(j) < 0) {
                 home_refuse(j->px, 503, "no_memory", HOME_NONE);
+                return;
+        }
+        if (j->n_slots == 0) { /* all of them expired, and the store has not swept yet */
+                home_refuse(j->px, 480, "no_binding", HOME_NONE);
                 return;
         }
         struct bl_str rr = home_record_route(j->home, j->px, j->domain);

@@ -6,8 +6,8 @@
 #include "scenario/world/phone.h"
 #include "scenario/world/raw.h"
 
-static const char *const users[] = {"joe",     "bob",   "alice", "carol", "dave",  "erin",
-                                    "mallory", "frank", "grace", "heidi", "plain", "joe@odd"};
+static const char *const users[] = {"joe",   "bob",   "alice", "carol", "dave",    "erin", "mallory",
+                                    "frank", "grace", "heidi", "plain", "joe@odd", "midas"};
 static const char *const user_domains[] = {"example.com", "a.com", "b.com"};
 
 static void *zalloc(size_t n)
@@ -191,7 +191,8 @@ static struct bl_users *users_new(void)
                 const char *user = users[i % BL_ARRAY_LEN(users)], *domain = user_domains[i / BL_ARRAY_LEN(users)];
                 char password[40];
                 snprintf(password, sizeof(password), "secret-%s", user);
-                bl_users_line(bl_str_z(user), bl_str_z(domain), bl_str_z(password), (struct bl_str){NULL, 0}, &b);
+                bl_users_line(bl_str_z(user), bl_str_z(domain), bl_str_z(password),
+                              bl_str_z(strcmp(user, "midas") ? "" : "gold"), &b);
                 bl_sb_addc(&b, '\n');
         }
         struct bl_users *u = bl_users_parse(bl_sb_str(&b), error, sizeof(error));
