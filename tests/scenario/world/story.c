@@ -53,6 +53,7 @@ static unsigned tell_all_ways(const struct story *st, const struct choice *c, co
                                 conf.tp = (enum bl_tp)tp;
                                 conf.workers = workers;
                                 conf.seed = seed;
+                                conf.store_trouble |= seed % 2 == 0;
                                 world_tell(st, &conf, program, c->ladder);
                                 told++;
                         }

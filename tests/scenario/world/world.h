@@ -34,7 +34,7 @@ struct world_conf {     /* zero: the usual */
         unsigned flow_timer_s;     /* 0 = 120 */
         unsigned expires_s;        /* of the phones' registrations; 0 = 600 */
         const struct sim_net *net; /* NULL = calm */
-        bool store_trouble;        /* the store delays and reorders */
+        bool store_trouble;        /* the store delays and reorders; with even seeds anyway */
         /* Nodes exist, none has started: more of them, names, trust. May be NULL. */
         void (*prepare)(struct world *w);
         /* Last word on a node's configuration before it starts, each time. May be NULL. */
