@@ -260,11 +260,12 @@ class Lab:
     # network
 
     def isolate(self, veth=False):
-        """From here on processes run in a network namespace; with veth its addresses are on an interface."""
+        """From here on processes run in a network namespace; with veth its addresses are on an interface, .201 the
+        first, which is what a client that binds to none sends from."""
         self.space = Namespace()
         if veth:
             self.net = "10.0.7"
-            self.space.veth(*(f"10.0.7.{h}" for h in (1, 2, 3, 4, 53, 100, 150, *range(201, 210))))
+            self.space.veth(*(f"10.0.7.{h}" for h in (*range(201, 206), 1, 2, 3, 4, 53, 100, 150, 240)))
 
     def ip(self, host):
         return f"{self.net}.{host}"
