@@ -143,7 +143,8 @@ static bool make_p(struct bl_edge *e, struct bl_px *px, const struct parsed *p, 
 }
 
 /* 305 with where else this P may register: `order` members by maddr (4.4), or the cluster (unknown key). */
-static void send_elsewhere(struct bl_edge *e, struct bl_px *px, struct bl_str p_user, const unsigned *order, unsigned n)
+static void send_elsewhere(struct bl_edge *e, struct bl_px *px, struct bl_str p_user, const unsigned *order, unsigned n,
+                           bool first)
 {
         struct bl_flow *f = bl_px_flow(px);
         char text[2048];
@@ -157,7 +158,7 @@ static void send_elsewhere(struct bl_edge *e, struct bl_px *px, struct bl_str p_
                 bl_sb_addc(&b, '@');
                 bl_sb_add(&b, e->node->c.cluster);
                 edge_put_reach(e, f, &b);
-                bl_sb_addz(&b, ";lr;maddr=");
+                bl_sb_addz(&b, first ? ";first;lr;maddr=" : ";lr;maddr=");
                 bl_addr_put_ip(&b, &a);
                 bl_sb_fmt(&b, ">;q=0.%u\r\n", 9 - i);
         }
@@ -170,16 +171,10 @@ static void send_elsewhere(struct bl_edge *e, struct bl_px *px, struct bl_str p_
         bl_px_reply(px, &(struct bl_response){.status = 305, .extra = bl_sb_str(&b)}, true);
 }
 
-/* A UA that was sent here with a P before any edge told it the set (it is pinned): its first registration is told now.
- */
-static void tell_if_new(struct bl_edge *e, struct bl_px *px, const struct parsed *p, struct reg *r,
-                        const struct p_uri *pu)
+/* `;first`: another edge made this P and sent the UA here before anyone told it the set (it is pinned). We do. */
+static void tell_if_first(struct bl_edge *e, struct reg *r, const struct p_uri *pu)
 {
-        struct bl_uri u;
-        struct bl_flow *f = bl_px_flow(px);
-        struct bl_str uri = edge_canonical(e, px, pu->na.uri.user);
-        if (!bl_str_eq(reg_id_of(&p->contact), BL_STR("1")) || bl_uri_parse(uri, &u) < 0 ||
-            bl_sticky_is_bound(e->node->sticky, &u, f->id, false))
+        if (!bl_uri_param(&pu->na.uri, BL_STR("first"), NULL))
                 return;
         for (unsigned i = 0; i < pu->token.n_nodes; i++) {
                 int m = edge_member_find(e->node, pu->token.node[i]);
@@ -211,7 +206,7 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
                 return true;
         for (unsigned i = 0; i < pu->token.n_nodes; i++)
                 if (edge_member_find(e->node, pu->token.node[i]) == (int)e->node->self) {
-                        tell_if_new(e, px, p, r, pu);
+                        tell_if_first(e, r, pu);
                         return true;
                 }
         if (edge_names_us(e, &pu->na.uri)) /* 4.4: a node named by maddr adopts */
@@ -226,7 +221,7 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
                         bl_count(e->adopted_total);
                         return true;
                 }
-        send_elsewhere(e, px, pu->na.uri.user, order, n);
+        send_elsewhere(e, px, pu->na.uri.user, order, n, false);
         return false;
 }
 
@@ -264,7 +259,7 @@ static bool take_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, s
                         bl_px_refuse(px, 403, "bad_token", none, none);
                         return false;
                 } else if (p->sticky_ua) { /* a key that was rotated away: start over */
-                        send_elsewhere(e, px, none, NULL, 0);
+                        send_elsewhere(e, px, none, NULL, 0, false);
                         return false;
                 }
         }
@@ -325,7 +320,7 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
                 return;
         }
         if (binds && make && r->n_set && !in_set(e, r)) { /* pinned to other nodes: it belongs there */
-                send_elsewhere(e, px, r->user_part, r->set, r->n_set);
+                send_elsewhere(e, px, r->user_part, r->set, r->n_set, true);
                 return;
         }
         struct bl_px_target t = {.pop_routes = pop,
