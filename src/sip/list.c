@@ -4,20 +4,14 @@
 
 const char *bl_list_element_end(const char *p, const char *end)
 {
-        while (p < end && *p != ',') {
-                if (*p == '"') {
-                        p = bl_scan_quoted(p, end);
-                        if (!p)
-                                return end;
-                } else if (*p == '<') {
-                        p = memchr(p, '>', (size_t)(end - p));
-                        if (!p)
-                                return end;
-                } else {
-                        p++;
-                }
+        for (;;) {
+                p = bl_scan_run(p, end, C_PLAIN);
+                if (p == end || *p == ',')
+                        return p;
+                p = *p == '"' ? bl_scan_quoted(p, end) : memchr(p, '>', (size_t)(end - p));
+                if (!p)
+                        return end;
         }
-        return p;
 }
 
 bool bl_list_walk_next(const struct bl_msg *m, struct bl_list_walk *w)

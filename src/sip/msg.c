@@ -67,10 +67,30 @@ static int value_at(const struct bl_msg *m, enum bl_hid id, int index, struct bl
         return found ? 0 : BL_ENOENT;
 }
 
+/* The topmost value where it stands: what every hop asks for. */
+static int first_nameaddr(const struct bl_msg *m, enum bl_hid id, struct bl_nameaddr *ret_na)
+{
+        struct bl_str v = bl_msg_value(m, id);
+        const char *end = v.p + v.n, *p;
+        struct bl_nameaddr na;
+
+        if (v.n == 0 || *v.p == ',')
+                return BL_EMORE;
+        p = bl_nameaddr_scan(v.p, end, &na, NULL);
+        if (!p || (p != end && (*p != ',' || !bl_hid_is_list(id))))
+                return BL_EMALFORMED;
+        *ret_na = na;
+        return 0;
+}
+
 int bl_msg_nameaddr(const struct bl_msg *m, enum bl_hid id, int index, struct bl_nameaddr *ret_na)
 {
         struct bl_str value;
-        int rc = value_at(m, id, index, &value);
+        int rc = index == 0 ? first_nameaddr(m, id, ret_na) : BL_EMORE;
+
+        if (rc != BL_EMORE)
+                return rc;
+        rc = value_at(m, id, index, &value);
 
         return rc < 0 ? rc : bl_nameaddr_parse(value, ret_na);
 }

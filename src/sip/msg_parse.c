@@ -7,7 +7,6 @@
  * is.
  */
 #include "sip/hid.h"
-#include "sip/list.h"
 #include "sip/msg.h"
 #include "sip/scan.h"
 
@@ -25,7 +24,8 @@ struct parse {
 };
 
 /* Each names the field that it refuses, in the words of the reason phrase. */
-static void fail(struct parse *ps, int rc, unsigned status, const char *at, const char *text)
+__attribute__((cold, noinline)) static void fail(struct parse *ps, int rc, unsigned status, const char *at,
+                                                 const char *text)
 {
         if (ps->rc < 0)
                 return;
@@ -34,64 +34,117 @@ static void fail(struct parse *ps, int rc, unsigned status, const char *at, cons
                 (struct bl_parse_error){.status = (uint16_t)status, .offset = (uint32_t)(at - ps->in.p), .text = text};
 }
 
-static void malformed(struct parse *ps, const char *at, const char *text)
+__attribute__((cold, noinline)) static void malformed(struct parse *ps, const char *at, const char *text)
 {
         fail(ps, BL_EMALFORMED, 400, at, text);
 }
 
-#ifdef __SSE2__
-typedef char octets16 __attribute__((vector_size(16)));
-#endif
-
-/* The first CR or LF, or `end`. Most of the parser's time goes by in here. */
-static const char *find_crlf(const char *p, const char *end)
+/* Bit i: p[i] is CR or LF. */
+static inline uint64_t line_ends64(const char *p)
 {
+        uint64_t bits = 0;
+
 #ifdef __SSE2__
-        const octets16 ones = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+        for (unsigned i = 0; i < 4; i++) {
+                bl_octets16 v;
 
-        for (; end - p >= 16; p += 16) {
-                octets16 v;
-                int mask;
-
-                memcpy(&v, p, 16);
-                mask = __builtin_ia32_pmovmskb128((octets16)((v == ones * '\r') | (v == ones * '\n')));
-                if (mask)
-                        return p + __builtin_ctz((unsigned)mask);
+                memcpy(&v, p + 16 * i, 16);
+                bits |= (uint64_t)bl_mask16((bl_octets16)((v == bl_splat('\r')) | (v == bl_splat('\n')))) << (16 * i);
         }
 #else
-        const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-
-        for (; end - p >= 8; p += 8) {
-                uint64_t v, a, b;
-
-                memcpy(&v, p, 8);
-                a = v ^ ones * '\r';
-                b = v ^ ones * '\n';
-                if ((((a - ones) & ~a) | ((b - ones) & ~b)) & tops)
-                        break;
-        }
+        for (unsigned i = 0; i < 64; i++)
+                bits |= (uint64_t)(p[i] == '\r' || p[i] == '\n') << i;
 #endif
-        while (p < end && *p != '\r' && *p != '\n')
-                p++;
-        return p;
+        return bits;
+}
+
+/* Where lines end, 64 octets at a time. A value of its own, so that it lives in registers. */
+struct lines {
+        const char *block, *end; /* of the block; of the message */
+        uint64_t bits;           /* of the block */
+};
+
+/* Looks at the 64 octets from p on. */
+static inline void load_block(struct lines *ln, const char *p)
+{
+        ln->block = p;
+        if (ln->end - p >= 64) {
+                ln->bits = line_ends64(p);
+        } else {
+                char last[64] = {0};
+
+                memcpy(last, p, (size_t)(ln->end - p));
+                ln->bits = line_ends64(last);
+        }
+}
+
+/* The first CR or LF at p or behind, or the end. p never goes back. */
+static inline const char *find_crlf(struct lines *ln, const char *p)
+{
+        for (;;) {
+                uint64_t bits;
+
+                if (p - ln->block >= 64)
+                        load_block(ln, p);
+                bits = ln->bits >> (p - ln->block);
+                if (bits)
+                        return p + __builtin_ctzll(bits);
+                p = ln->block + 64;
+                if (p >= ln->end)
+                        return ln->end;
+        }
+}
+
+static inline bool is_crlf(const char *p)
+{
+        uint16_t two, crlf;
+
+        memcpy(&two, p, 2);
+        memcpy(&crlf, "\r\n", 2);
+        return two == crlf;
+}
+
+__attribute__((cold, noinline)) static const char *no_line_end(struct parse *ps, const char *p)
+{
+        if (ps->end - p < 2 && (p == ps->end || *p == '\r'))
+                malformed(ps, p, "No empty line after the headers");
+        else
+                malformed(ps, p, "Bare CR or LF in a header");
+        return NULL;
 }
 
 /* The octet after the logical line at p (its folds included), *ret_end at its CRLF; NULL and the error when there is
  * none. */
-static const char *line_next(struct parse *ps, const char *p, bool folds, const char **ret_end)
+static inline const char *line_next(struct parse *ps, struct lines *ln, const char *p, const char **ret_end)
 {
         for (;;) {
-                p = find_crlf(p, ps->end);
-                if (p == ps->end || (p + 1 == ps->end && *p == '\r'))
-                        return malformed(ps, p, "No empty line after the headers"), NULL;
-                if (*p != '\r' || p[1] != '\n')
-                        return malformed(ps, p, "Bare CR or LF in a header"), NULL;
-                if (!folds || p + 2 == ps->end || !bl_is_wsp(p[2])) {
+                p = find_crlf(ln, p);
+                if (ln->end - p < 2 || !is_crlf(p))
+                        return no_line_end(ps, p);
+                if (p + 2 == ln->end || !bl_is_wsp(p[2])) {
                         *ret_end = p;
                         return p + 2;
                 }
                 p += 3;
         }
+}
+
+/* 1*DIGIT: as bl_str_u32, quickly for what is short. */
+static int parse_u32(struct bl_str s, uint32_t *ret)
+{
+        uint32_t v = 0;
+
+        if (s.n == 0 || s.n > 9)
+                return bl_str_u32(s, ret);
+        for (size_t i = 0; i < s.n; i++) {
+                unsigned digit = (unsigned)s.p[i] - '0';
+
+                if (digit > 9)
+                        return BL_EMALFORMED;
+                v = v * 10 + digit;
+        }
+        *ret = v;
+        return 0;
 }
 
 /* ---- start line ---- */
@@ -138,29 +191,40 @@ static void check_ruri(struct parse *ps)
                 fail(ps, BL_EPROTO, 416, m->ruri.p, "Unsupported URI Scheme"); /* RFC 3261 16.3 item 2 */
 }
 
-/* Method SP Request-URI SP SIP-Version, RFC 3261 7.1: single spaces and none elsewhere. */
-static void parse_request_line(struct parse *ps, const char *p, const char *end)
+/* Method SP Request-URI SP SIP-Version, RFC 3261 7.1: single spaces and none elsewhere. Returns where it went wrong, or
+ * NULL. */
+static const char *split_request_line(struct bl_msg *m, const char *p, const char *end, const char **ret_version)
 {
-        struct bl_msg *m = ps->m;
-        const char *q = bl_scan_run(p, end, C_TOKEN);
-        int version;
+        const char *q = bl_scan_few(p, end, C_TOKEN);
 
         m->is_request = true;
         m->method_name = bl_str_make(p, (size_t)(q - p));
         m->method = bl_method_from(m->method_name);
         if (q == p || q == end || *q != ' ')
-                return malformed(ps, q, "Malformed request line");
+                return q;
         p = q + 1;
-        q = memchr(p, ' ', (size_t)(end - p));
-        if (!q || q == p)
-                return malformed(ps, p, "Malformed request line");
+        q = bl_scan_to(p, end, ' ', ' ');
+        if (q == end || q == p)
+                return p;
         m->ruri = bl_str_make(p, (size_t)(q - p));
-        version = version_kind(q + 1, end);
-        if (version == 0)
-                return malformed(ps, q + 1, "Malformed request line");
-        if (version == 1)
-                return fail(ps, BL_EPROTO, 505, q + 1, "Version Not Supported");
-        check_ruri(ps);
+        *ret_version = q + 1;
+        return version_kind(q + 1, end) == 0 ? q + 1 : NULL;
+}
+
+static void parse_request_line(struct parse *ps, const char *p, const char *end)
+{
+        const char *version = end, *wrong = split_request_line(ps->m, p, end, &version);
+
+        if (wrong && !mentions_sip(p, end)) {
+                ps->m->is_request = false;
+                fail(ps, BL_EMALFORMED, 0, p, "Not SIP");
+        } else if (wrong) {
+                malformed(ps, wrong, "Malformed request line");
+        } else if (version_kind(version, end) != 2) {
+                fail(ps, BL_EPROTO, 505, version, "Version Not Supported");
+        } else {
+                check_ruri(ps);
+        }
 }
 
 /* SIP-Version SP Status-Code SP Reason-Phrase, RFC 3261 7.2; a missing last SP is forgiven. */
@@ -185,20 +249,17 @@ static void parse_status_line(struct parse *ps, const char *p, const char *end)
 }
 
 /* Returns where the headers start, or NULL. */
-static const char *parse_start_line(struct parse *ps)
+static const char *parse_start_line(struct parse *ps, struct lines *ln)
 {
-        const char *p = ps->start, *line_end, *next = line_next(ps, p, false, &line_end);
+        const char *p = ps->start, *line_end = find_crlf(ln, p);
 
-        if (!next)
-                line_end = find_crlf(p, ps->end);
         if (line_end - p >= 4 && bl_str_ieq(bl_str_make(p, 4), BL_STR("SIP/")))
                 parse_status_line(ps, p, line_end);
-        else if (mentions_sip(line_end - p > 16 && version_kind(line_end - 7, line_end) == 2 ? line_end - 7 : p,
-                              line_end))
-                parse_request_line(ps, p, line_end);
         else
-                fail(ps, BL_EMALFORMED, 0, p, "Not SIP");
-        return next;
+                parse_request_line(ps, p, line_end);
+        if (ps->end - line_end < 2 || !is_crlf(line_end))
+                return no_line_end(ps, line_end);
+        return line_end + 2;
 }
 
 /* ---- headers ---- */
@@ -212,7 +273,7 @@ static const uint64_t single_headers =
         1ull << BL_H_REFER_TO | 1ull << BL_H_RACK | 1ull << BL_H_RSEQ | 1ull << BL_H_MIN_SE |
         1ull << BL_H_SESSION_EXPIRES;
 
-static bool grow(struct parse *ps)
+__attribute__((cold, noinline)) static bool grow(struct parse *ps)
 {
         struct bl_hdr *more;
 
@@ -232,65 +293,124 @@ static bool grow(struct parse *ps)
         return true;
 }
 
-/* One header line [p, line_end), the next one at `next`. False when there is no room. */
-static bool add_header(struct parse *ps, const char *p, const char *line_end, const char *next)
+/* The first colon of [p, end), or `end`. Names are short. */
+static inline const char *find_colon(const char *p, const char *end)
 {
-        struct bl_msg *m = ps->m;
-        const char *name_end = bl_scan_run(p, line_end, C_TOKEN), *v = name_end;
-        enum bl_hid id;
-        struct bl_hdr *h;
+#ifdef __SSE2__
+        if (end - p >= 16) {
+                bl_octets16 v;
+                unsigned mask;
 
-        while (v < line_end && bl_is_wsp(*v))
-                v++; /* HCOLON, RFC 3261 25.1 */
-        if (v == line_end || *v != ':' || name_end == p)
-                return malformed(ps, p, "Header line without a name and colon"), true;
-        if (name_end - p > 255)
-                return malformed(ps, p, "Header name too long"), true;
-        if (m->n == ps->cap && !grow(ps))
-                return false;
-        id = bl_hid_fold(p, (size_t)(name_end - p));
-        v = bl_scan_lws(v + 1, line_end);
-        while (line_end > v && (bl_is_wsp(line_end[-1]) || line_end[-1] == '\r' || line_end[-1] == '\n'))
-                line_end--;
-        h = &ps->h[m->n];
-        *h = (struct bl_hdr){
-                .id = (uint8_t)id,
-                .name_len = (uint8_t)(name_end - p),
-                .next = BL_HDR_NONE,
-                .name = (uint32_t)(p - ps->start),
-                .value = (uint32_t)(v - ps->start),
-                .value_len = (uint16_t)(line_end - v),
-                .line_len = (uint16_t)(next - p),
-        };
-        if (m->first[id] == BL_HDR_NONE) {
-                m->first[id] = m->n;
-        } else {
-                ps->h[m->last[id]].next = m->n;
-                if (single_headers >> id & 1)
-                        fail(ps, BL_EPROTO, 400, p, "Header that may stand only once stands twice");
+                memcpy(&v, p, 16);
+                mask = bl_mask16((bl_octets16)(v == bl_splat(':')));
+                if (mask)
+                        return p + __builtin_ctz(mask);
+                p += 16;
         }
-        m->last[id] = m->n++;
-        return true;
+#endif
+        while (p < end && *p != ':')
+                p++;
+        return p;
 }
 
-static void index_headers(struct parse *ps, const char *p)
+/*
+ * The name of the line at p: its id, and where it ends (its colon at *ret_colon). A name that we know is one; of any
+ * other each octet has to be looked at. NULL when it is none.
+ */
+static inline const char *scan_name(const char *p, const char *line_end, const char **ret_colon, enum bl_hid *ret_id)
+{
+        const char *colon = find_colon(p, line_end), *name_end = colon;
+
+        if (colon == line_end || colon == p)
+                return NULL;
+        *ret_colon = colon;
+        *ret_id = bl_hid_fold(p, (size_t)(colon - p));
+        if (*ret_id != BL_H_OTHER)
+                return colon;
+        while (name_end > p && bl_is_wsp(name_end[-1]))
+                name_end--; /* HCOLON, RFC 3261 25.1 */
+        if (name_end == p || bl_scan_run(p, name_end, C_TOKEN) != name_end)
+                return NULL;
+        if (name_end != colon)
+                *ret_id = bl_hid_fold(p, (size_t)(name_end - p));
+        return name_end;
+}
+
+/* The value behind the colon without white space at its ends; usually there is one space before it and none behind. */
+static inline struct bl_str trim_value(const char *v, const char *line_end)
+{
+        if (line_end - v > 1 && *v == ' ')
+                v++;
+        v = bl_scan_lws(v, line_end);
+        while (line_end > v && (unsigned char)line_end[-1] <= ' ' &&
+               (bl_is_wsp(line_end[-1]) || line_end[-1] == '\r' || line_end[-1] == '\n'))
+                line_end--;
+        return bl_str_make(v, (size_t)(line_end - v));
+}
+
+/* Appends the n-th header to the chain of its id. */
+static inline void chain_header(struct parse *ps, enum bl_hid id, unsigned n)
+{
+        struct bl_msg *m = ps->m;
+
+        if (m->first[id] == BL_HDR_NONE) {
+                m->first[id] = (uint16_t)n;
+        } else {
+                ps->h[m->last[id]].next = (uint16_t)n;
+                if (single_headers >> id & 1)
+                        fail(ps, BL_EPROTO, 400, ps->start + ps->h[n].name,
+                             "Header that may stand only once stands twice");
+        }
+        m->last[id] = (uint16_t)n;
+}
+
+/* Returns where the headers ended: at the empty line, or at the line that could not be indexed. */
+static const char *index_lines(struct parse *ps, struct lines ln, const char *p)
+{
+        const char *const start = ps->start;
+        unsigned n = 0;
+
+        for (;;) {
+                const char *line_end = p, *next, *v, *name_end;
+                struct bl_hdr *h;
+                struct bl_str value;
+                enum bl_hid id;
+
+                if (ln.end - p >= 2 && is_crlf(p))
+                        return p;
+                next = line_next(ps, &ln, p, &line_end);
+                if (!next)
+                        return p;
+                name_end = scan_name(p, line_end, &v, &id);
+                if (!name_end || name_end - p > 255) {
+                        malformed(ps, p, name_end ? "Header name too long" : "Header line without a name and colon");
+                        p = next;
+                        continue;
+                }
+                if (n == ps->cap && !grow(ps))
+                        return p;
+                value = trim_value(v + 1, line_end);
+                h = &ps->h[n];
+                h->id = (uint8_t)id;
+                h->name_len = (uint8_t)(name_end - p);
+                h->next = BL_HDR_NONE;
+                h->name = (uint32_t)(p - start);
+                h->value = (uint32_t)(value.p - start);
+                h->value_len = (uint16_t)value.n;
+                h->line_len = (uint16_t)(next - p);
+                chain_header(ps, id, n);
+                ps->m->n = (uint16_t)++n;
+                p = next;
+        }
+}
+
+static void index_headers(struct parse *ps, const struct lines *ln, const char *p)
 {
         struct bl_msg *m = ps->m;
 
         m->headers_off = (uint32_t)(p - ps->start);
-        for (;;) {
-                const char *line_end, *next;
-
-                if (ps->end - p >= 2 && p[0] == '\r' && p[1] == '\n')
-                        break;
-                next = line_next(ps, p, true, &line_end);
-                if (!next || !add_header(ps, p, line_end, next)) {
-                        m->body_off = (uint32_t)(p - ps->start);
-                        return;
-                }
-                p = next;
-        }
-        m->body_off = (uint32_t)(p + 2 - ps->start);
+        p = index_lines(ps, *ln, p);
+        m->body_off = (uint32_t)(p - ps->start) + (ps->end - p >= 2 && is_crlf(p) ? 2 : 0);
 }
 
 /* ---- fields ---- */
@@ -306,7 +426,7 @@ static void parse_body(struct parse *ps, bool datagram)
         if (h) {
                 struct bl_str value = bl_hdr_value(m, h);
 
-                if (bl_str_u32(value, &length) < 0)
+                if (parse_u32(value, &length) < 0)
                         malformed(ps, value.p, "Malformed Content-Length");
                 else if (length > have)
                         fail(ps, BL_EPROTO, 400, value.p, "Content-Length exceeds the message");
@@ -326,7 +446,7 @@ static void parse_cseq(struct parse *ps)
         struct bl_str v = bl_msg_value(m, BL_H_CSEQ);
         const char *end = v.p + v.n, *q = bl_scan_run(v.p, end, C_DIGIT), *name = bl_scan_lws(q, end);
         uint32_t number;
-        int rc = bl_str_u32(bl_str_make(v.p, (size_t)(q - v.p)), &number);
+        int rc = parse_u32(bl_str_make(v.p, (size_t)(q - v.p)), &number);
 
         if (q > v.p && (rc == BL_ELIMIT || (rc == 0 && number > INT32_MAX)))
                 return fail(ps, BL_EPROTO, 400, v.p, "CSeq number out of range");
@@ -346,9 +466,8 @@ static void parse_party(struct parse *ps, enum bl_hid id, const char *text, stru
         struct bl_str v = bl_msg_value(ps->m, id);
         struct bl_nameaddr na;
 
-        if (bl_nameaddr_parse(v, &na) < 0 || na.star)
-                return malformed(ps, v.p, text);
-        *ret_tag = bl_nameaddr_tag(&na);
+        if (v.n == 0 || bl_nameaddr_scan(v.p, v.p + v.n, &na, ret_tag) != v.p + v.n || na.star)
+                malformed(ps, v.p, text);
 }
 
 static void parse_call_id(struct parse *ps)
@@ -356,10 +475,8 @@ static void parse_call_id(struct parse *ps)
         struct bl_str v = bl_msg_value(ps->m, BL_H_CALL_ID);
 
         ps->m->call_id = v;
-        for (size_t i = 0; i < v.n; i++)
-                if (v.p[i] <= ' ' || v.p[i] == 0x7f) /* more than `word`, for peers that put "=" there */
-                        return malformed(ps, v.p, "Malformed Call-ID");
-        if (v.n == 0)
+        /* more than `word`, for peers that put "=" there */
+        if (v.n == 0 || bl_scan_run(v.p, v.p + v.n, C_VISIBLE) != v.p + v.n)
                 malformed(ps, v.p, "Malformed Call-ID");
 }
 
@@ -372,7 +489,7 @@ static void parse_max_forwards(struct parse *ps)
         ps->m->max_forwards = -1;
         if (!bl_msg_has(ps->m, BL_H_MAX_FORWARDS))
                 return;
-        rc = bl_str_u32(v, &n);
+        rc = parse_u32(v, &n);
         if (rc == BL_EMALFORMED)
                 return malformed(ps, v.p, "Malformed Max-Forwards");
         if (rc < 0 || n > 255) /* RFC 3261 20.22 */
@@ -380,17 +497,58 @@ static void parse_max_forwards(struct parse *ps)
         ps->m->max_forwards = (int32_t)n;
 }
 
+/*
+ * Walks the elements of all headers of that id, each parsed where it stands: a comma or the end has to follow.
+ *   const struct bl_hdr *h = bl_msg_first(m, id); const char *p = NULL;
+ *   while (next_element(m, &h, &p, &end)) { … p = scan(p, end); if (!done_element(&p, end)) refuse; }
+ */
+static bool next_element(const struct bl_msg *m, const struct bl_hdr **h, const char **p, const char **end)
+{
+        if (*p && *p == *end) {
+                *h = bl_msg_next(m, *h);
+                *p = NULL;
+        }
+        if (!*h)
+                return false;
+        if (!*p) {
+                struct bl_str v = bl_hdr_value(m, *h);
+
+                *p = v.p;
+                *end = v.p + v.n;
+        }
+        return true;
+}
+
+/* True when an element may end at *p; steps over the comma. What follows one must be an element, so an empty one fails
+ * to parse. */
+static bool done_element(const char **p, const char *end)
+{
+        if (*p == end)
+                return true;
+        if (**p != ',')
+                return false;
+        *p = bl_scan_lws(*p + 1, end);
+        return *p != end; /* a comma with nothing behind */
+}
+
 /* All Via values: each is a hop that the answer must find back over. */
 static void parse_vias(struct parse *ps)
 {
         struct bl_msg *m = ps->m;
-        struct bl_list_walk w = bl_list_walk_begin(m, BL_H_VIA);
-        struct bl_via via;
+        const struct bl_hdr *h = bl_msg_first(m, BL_H_VIA);
+        const char *p = NULL, *end = NULL, *at;
         bool top = true;
 
-        while (bl_list_walk_next(m, &w)) {
-                if (bl_via_parse(w.value, top ? &m->via : &via) < 0)
-                        malformed(ps, w.value.p, "Malformed Via");
+        while (next_element(m, &h, &p, &end)) {
+                struct bl_via lower, *via = top ? &m->via : &lower;
+
+                at = p;
+                p = bl_via_scan(p, end, via);
+                if (!p || !done_element(&p, end)) {
+                        if (top)
+                                memset(&m->via, 0, sizeof m->via); /* nobody to answer to */
+                        return malformed(ps, at, "Malformed Via");
+                }
                 top = false;
         }
 }
@@ -398,18 +556,22 @@ static void parse_vias(struct parse *ps)
 static void check_addresses(struct parse *ps, enum bl_hid id, bool need_angle, const char *text)
 {
         struct bl_msg *m = ps->m;
-        struct bl_list_walk w = bl_list_walk_begin(m, id);
-        unsigned n = 0;
+        const struct bl_hdr *h = bl_msg_first(m, id);
+        const char *p = NULL, *end = NULL, *at;
         bool star = false;
-        struct bl_nameaddr na;
+        unsigned n = 0;
 
-        while (bl_list_walk_next(m, &w)) {
-                if (bl_nameaddr_parse(w.value, &na) < 0 || (need_angle && !na.angle))
-                        return malformed(ps, w.value.p, text);
+        while (next_element(m, &h, &p, &end)) {
+                struct bl_nameaddr na;
+
+                at = p;
+                p = bl_nameaddr_scan(p, end, &na, NULL);
+                if (!p || !done_element(&p, end) || (need_angle && !na.angle))
+                        return malformed(ps, at, text);
                 star |= na.star;
-                /* RFC 3261 20.10: "*" stands alone */
-                if (star && (id != BL_H_CONTACT || ++n > 1))
-                        return malformed(ps, w.value.p, text);
+                /* RFC 3261 20.10: "*" stands alone, in a Contact */
+                if (++n > 1 && star)
+                        return malformed(ps, at, text);
         }
 }
 
@@ -505,9 +667,12 @@ int bl_msg_parse(struct bl_str in, bool datagram, struct bl_arena *arena, struct
         } else if (ps.end - ps.start > BL_MSG_MAX) {
                 fail(&ps, BL_ELIMIT, 513, ps.start, "Message Too Large");
         } else if (begin(&ps)) {
-                headers = parse_start_line(&ps);
+                struct lines ln = {.end = ps.end};
+
+                load_block(&ln, ps.start);
+                headers = parse_start_line(&ps, &ln);
                 if (headers) {
-                        index_headers(&ps, headers);
+                        index_headers(&ps, &ln, headers);
                         parse_body(&ps, datagram);
                         parse_fields(&ps);
                 }

@@ -5,24 +5,51 @@
 
 /* clang-format off */
 const uint16_t bl_chars[256] = {
-        0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000,
-        0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000,
-        0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000,
-        0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000, 0x0000,
-        0x0000, 0x01df, 0x0100, 0x1080, 0x009e, 0x01c1, 0x008e, 0x01df,
-        0x119e, 0x119e, 0x11df, 0x11df, 0x0086, 0x11ff, 0x11ff, 0x019a,
-        0x17ff, 0x17ff, 0x17ff, 0x17ff, 0x17ff, 0x17ff, 0x17ff, 0x17ff,
-        0x17ff, 0x17ff, 0x01d8, 0x0082, 0x0100, 0x0086, 0x0100, 0x0192,
-        0x0080, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x01d8, 0x0180, 0x01d8, 0x0080, 0x01ff,
-        0x01c1, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x1bff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff, 0x09ff,
-        0x09ff, 0x09ff, 0x09ff, 0x0180, 0x0080, 0x0180, 0x01df, 0x0000,
+        0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000,
+        0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000,
+        0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000,
+        0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000,
+        0x2000, 0x21df, 0x0100, 0x3180, 0x219e, 0x21c1, 0x218e, 0x21df,
+        0x319e, 0x319e, 0x31df, 0x31df, 0x0186, 0x31ff, 0x31df, 0x219a,
+        0x37ff, 0x37ff, 0x37ff, 0x37ff, 0x37ff, 0x37ff, 0x37ff, 0x37ff,
+        0x37ff, 0x37ff, 0x21d8, 0x2182, 0x0100, 0x2186, 0x2100, 0x2192,
+        0x2180, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x21d8, 0x2180, 0x21d8, 0x2180, 0x21ff,
+        0x21c1, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x3bff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff, 0x29ff,
+        0x29ff, 0x29ff, 0x29ff, 0x2180, 0x2180, 0x2180, 0x21df, 0x2000,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
+        0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100, 0x2100,
 };
 /* clang-format on */
+
+const char *bl_scan_folds(const char *p, const char *end)
+{
+        for (;;) {
+                while (p < end && bl_is_wsp(*p))
+                        p++;
+                if (end - p < 3 || p[0] != '\r' || p[1] != '\n' || !bl_is_wsp(p[2]))
+                        return p;
+                p += 3;
+        }
+}
 
 const char *bl_scan_quoted(const char *p, const char *end)
 {
@@ -46,23 +73,28 @@ const char *bl_scan_quoted(const char *p, const char *end)
         return NULL;
 }
 
-/* dotted quad of exactly four numbers 0..255 */
-static bool is_v4(const char *p, const char *end)
+/* Four numbers 0..255 with dots between; NULL when it is not that. */
+static const char *scan_v4(const char *p, const char *end)
 {
-        unsigned groups = 0;
+        for (unsigned group = 1;; group++, p++) {
+                unsigned v, digit;
 
-        while (p < end) {
-                unsigned v = 0, digits = 0;
-
-                for (; p < end && bl_is(*p, C_DIGIT) && digits < 4; p++, digits++)
-                        v = v * 10 + (unsigned)(*p - '0');
-                if (digits == 0 || digits > 3 || v > 255)
-                        return false;
-                groups++;
-                if (p < end && (*p++ != '.' || p == end))
-                        return false;
+                if (p == end || (v = (unsigned)*p - '0') > 9)
+                        return NULL;
+                if (++p < end && (digit = (unsigned)*p - '0') <= 9) {
+                        v = v * 10 + digit;
+                        if (++p < end && (digit = (unsigned)*p - '0') <= 9) {
+                                v = v * 10 + digit;
+                                p++;
+                        }
+                }
+                if (v > 255)
+                        return NULL;
+                if (group == 4)
+                        return p;
+                if (p == end || *p != '.')
+                        return NULL;
         }
-        return groups == 4;
 }
 
 static const char *scan_v6(const char *p, const char *end)
@@ -77,11 +109,33 @@ static const char *scan_v6(const char *p, const char *end)
         return close + 1;
 }
 
+/* Labels with one dot between and perhaps one at the end; not all of them numbers, which would be an address and is
+ * none. */
+static const char *scan_labels(const char *p, const char *end)
+{
+        const char *start = p, *q;
+
+        for (;; p = q + 1) {
+                q = bl_scan_few(p, end, C_LABEL);
+                if (q == p)
+                        break;
+                if (q == end || *q != '.')
+                        break;
+        }
+        if (q == start || (q == p && q != end && *q == '.') || *start == '.')
+                return NULL;
+        if ((unsigned char)(*start - '0') < 10) {
+                for (p = start; p < q && (bl_is(*p, C_DIGIT) || *p == '.');)
+                        p++;
+                if (p == q)
+                        return NULL;
+        }
+        return q;
+}
+
 const char *bl_scan_host(const char *p, const char *end, struct bl_str *ret_host, enum bl_host_kind *ret_kind)
 {
-        const char *start = p;
-        bool numeric = true;
-        char before = '.';
+        const char *start = p, *q;
 
         if (p < end && *p == '[') {
                 p = scan_v6(p, end);
@@ -91,14 +145,20 @@ const char *bl_scan_host(const char *p, const char *end, struct bl_str *ret_host
                 *ret_host = bl_str_make(start, (size_t)(p - start));
                 return p;
         }
-        for (; p < end && bl_is(*p, C_HOST); before = *p++) {
-                if (*p == '.' && before == '.')
-                        return NULL; /* an empty label */
-                numeric &= *p <= '9' && *p != '-';
-        }
-        if (p == start || *start == '-' || (numeric && !is_v4(start, p)))
+        if (p == end || *p == '-')
                 return NULL;
-        *ret_kind = numeric ? BL_HOST_V4 : BL_HOST_NAME;
+        if ((unsigned char)(*p - '0') < 10) {
+                q = scan_v4(p, end);
+                if (q && (q == end || !(bl_is(*q, C_LABEL) || *q == '.'))) {
+                        *ret_kind = BL_HOST_V4;
+                        *ret_host = bl_str_make(start, (size_t)(q - start));
+                        return q;
+                }
+        }
+        p = scan_labels(p, end);
+        if (!p)
+                return NULL;
+        *ret_kind = BL_HOST_NAME;
         *ret_host = bl_str_make(start, (size_t)(p - start));
         return p;
 }
@@ -116,26 +176,31 @@ const char *bl_scan_port(const char *p, const char *end, uint16_t *ret_port)
         return p;
 }
 
-const char *bl_scan_params(const char *p, const char *end)
+int bl_scan_param(const char **at, const char *end, struct bl_param *ret_param)
 {
-        for (;;) {
-                const char *q = bl_scan_lws(p, end);
+        const char *p = bl_scan_lws(*at, end), *q, *v;
 
-                if (q == end || *q != ';')
-                        return q == end ? end : NULL;
-                p = bl_scan_lws(q + 1, end);
-                q = bl_scan_run(p, end, C_TOKEN);
-                if (q == p)
-                        return NULL;
-                p = bl_scan_lws(q, end);
-                if (p == end || *p != '=') {
-                        p = q;
-                        continue;
-                }
-                p = bl_scan_lws(p + 1, end);
-                q = p < end && *p == '"' ? bl_scan_quoted(p, end) : bl_scan_run(p, end, C_GEN);
-                if (!q || q == p)
-                        return NULL;
-                p = q;
+        if (p == end || *p != ';')
+                return *at = p, 0;
+        ret_param->all.p = p;
+        p = bl_scan_lws(p + 1, end);
+        q = bl_scan_few(p, end, C_TOKEN); /* names are short */
+        if (q == p)
+                return BL_EMALFORMED;
+        ret_param->name = bl_str_make(p, (size_t)(q - p));
+        ret_param->has_value = false;
+        v = bl_scan_lws(q, end);
+        if (v < end && *v == '=') {
+                v = bl_scan_lws(v + 1, end);
+                q = v < end && *v == '"' ? bl_scan_quoted(v, end) : bl_scan_run(v, end, C_GEN);
+                if (!q || q == v)
+                        return BL_EMALFORMED;
+                ret_param->has_value = true;
+                ret_param->value = bl_str_make(v, (size_t)(q - v));
+        } else {
+                ret_param->value = bl_str_make(q, 0);
         }
+        ret_param->all.n = (size_t)(q - ret_param->all.p);
+        *at = q;
+        return 1;
 }

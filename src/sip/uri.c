@@ -9,7 +9,10 @@ enum { MAX_PARTS = 32 };
 static const char *scan_params(const char *p, const char *end)
 {
         for (unsigned n = 0; p < end && *p == ';'; n++) {
-                const char *q = bl_scan_escaped(p + 1, end, C_PARAM);
+                const char *q = bl_scan_few(p + 1, end, C_PARAM);
+
+                if (q < end && *q == '%')
+                        q = bl_scan_escaped(q, end, C_PARAM);
 
                 if (q == p + 1 || n == MAX_PARTS)
                         return NULL;
@@ -42,16 +45,14 @@ static const char *scan_headers(const char *p, const char *end)
 /* user [ ":" password ] "@", when there is one; returns where the host starts. */
 static const char *scan_userinfo(const char *p, const char *end, struct bl_uri *u)
 {
-        const char *q = bl_scan_escaped(p, end, C_USER), *colon;
+        const char *at = bl_scan_to(p, end, '@', '>'), *q, *colon;
 
-        if (q == end || (*q != '@' && *q != ':'))
-                return p; /* what is wrong here the host's rule will say */
-        colon = q;
-        if (*q == ':')
-                q = bl_scan_escaped(q + 1, end, C_PASS);
-        if (q == end || *q != '@')
-                return p; /* the colon was the port's */
-        if (colon == p)
+        if (at == end || *at != '@')
+                return p; /* nothing but userinfo may hold "@" */
+        colon = q = bl_scan_escaped(p, at, C_USER);
+        if (q < at && *q == ':')
+                q = bl_scan_escaped(q + 1, at, C_PASS);
+        if (q != at || colon == p)
                 return NULL;
         u->has_user = true;
         u->user = bl_str_make(p, (size_t)(colon - p));
@@ -60,49 +61,49 @@ static const char *scan_userinfo(const char *p, const char *end, struct bl_uri *
         return q + 1;
 }
 
-static int parse_sip(const char *p, const char *end, struct bl_uri *u)
+static const char *scan_sip(const char *p, const char *end, struct bl_uri *u, int *ret_rc)
 {
         const char *q;
 
         p = scan_userinfo(p, end, u);
         p = p ? bl_scan_host(p, end, &u->host, &u->host_kind) : NULL;
-        if (!p)
-                return BL_EMALFORMED;
-        if (p < end && *p == ':') {
+        if (p && p < end && *p == ':') {
                 p = bl_scan_port(p + 1, end, &u->port);
-                if (!p)
-                        return BL_EMALFORMED;
-                if (u->port == 0)
-                        return BL_EPROTO;
+                if (p && u->port == 0)
+                        return *ret_rc = BL_EPROTO, NULL;
         }
-        q = scan_params(p, end);
+        q = p ? scan_params(p, end) : NULL;
         if (!q)
-                return BL_EMALFORMED;
+                return NULL;
         u->params = bl_str_make(p, (size_t)(q - p));
-        u->headers = bl_str_make(q, (size_t)(end - q));
-        if (q < end && (*q != '?' || scan_headers(q + 1, end) != end))
-                return BL_EMALFORMED;
-        return 0;
+        p = q;
+        if (q < end && *q == '?')
+                q = scan_headers(q + 1, end);
+        if (q)
+                u->headers = bl_str_make(p, (size_t)(q - p));
+        return q;
 }
 
 /* RFC 3966 section 3; the digits are not judged beyond their alphabet */
-static int parse_tel(const char *p, const char *end, struct bl_uri *u)
+static const char *scan_tel(const char *p, const char *end, struct bl_uri *u)
 {
         const char *q = bl_scan_run(p, end, C_TEL);
 
         if (q == p)
-                return BL_EMALFORMED;
+                return NULL;
         u->has_user = true;
         u->user = bl_str_make(p, (size_t)(q - p));
-        u->params = bl_str_make(q, (size_t)(end - q));
-        return scan_params(q, end) == end ? 0 : BL_EMALFORMED;
+        p = scan_params(q, end);
+        if (p)
+                u->params = bl_str_make(q, (size_t)(p - q));
+        return p;
 }
 
 static enum bl_scheme scheme_from(struct bl_str s)
 {
         switch (s.n) {
         case 3:
-                if (((s.p[0] | 0x20) == 's') & ((s.p[1] | 0x20) == 'i') & ((s.p[2] | 0x20) == 'p'))
+                if (bl_str_ieq(s, BL_STR("sip")))
                         return BL_SCHEME_SIP;
                 return bl_str_ieq(s, BL_STR("tel")) ? BL_SCHEME_TEL : BL_SCHEME_OTHER;
         case 4:
@@ -116,6 +117,11 @@ static const char *scan_scheme(const char *p, const char *end, struct bl_uri *u)
 {
         const char *start = p;
 
+        if (end - p > 4 && memcmp(p, "sip:", 4) == 0) {
+                u->scheme_text = bl_str_make(p, 3);
+                u->scheme = BL_SCHEME_SIP;
+                return p + 4;
+        }
         if (p == end || !bl_is(*p, C_ALPHA))
                 return NULL;
         while (p < end && (bl_is(*p, C_ALPHA | C_DIGIT) || *p == '+' || *p == '-' || *p == '.'))
@@ -127,33 +133,62 @@ static const char *scan_scheme(const char *p, const char *end, struct bl_uri *u)
         return p + 1;
 }
 
+/* Member by member: compilers make of an initialiser a block fill that takes longer than parsing the host. */
+static inline void clear(struct bl_uri *u)
+{
+        const struct bl_str none = {0};
+
+        u->has_user = false;
+        u->user = none;
+        u->password = none;
+        u->host = none;
+        u->host_kind = BL_HOST_NAME;
+        u->port = 0;
+        u->params = none;
+        u->headers = none;
+        u->opaque = none;
+}
+
+const char *bl_uri_scan(const char *p, const char *end, struct bl_uri *u, int *ret_rc)
+{
+        const char *start = p, *q;
+
+        *ret_rc = BL_EMALFORMED;
+        clear(u);
+        p = scan_scheme(p, end, u);
+        if (!p)
+                return NULL;
+        switch (u->scheme) {
+        case BL_SCHEME_SIP:
+        case BL_SCHEME_SIPS:
+                q = scan_sip(p, end, u, ret_rc);
+                break;
+        case BL_SCHEME_TEL:
+                q = scan_tel(p, end, u);
+                break;
+        default:
+                q = bl_scan_run(p, end, C_URIC);
+                u->opaque = bl_str_make(p, (size_t)(q - p));
+                q = q == p ? NULL : q;
+        }
+        if (q)
+                u->all = bl_str_make(start, (size_t)(q - start));
+        return q;
+}
+
 int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri)
 {
-        struct bl_uri u = {.all = in};
-        const char *end, *p;
+        struct bl_uri u;
+        const char *q;
         int rc;
 
         if (in.n == 0)
                 return BL_EMALFORMED;
-        end = in.p + in.n;
-        p = scan_scheme(in.p, end, &u);
-        if (!p)
-                return BL_EMALFORMED;
-        switch (u.scheme) {
-        case BL_SCHEME_SIP:
-        case BL_SCHEME_SIPS:
-                rc = parse_sip(p, end, &u);
-                break;
-        case BL_SCHEME_TEL:
-                rc = parse_tel(p, end, &u);
-                break;
-        default:
-                u.opaque = bl_str_make(p, (size_t)(end - p));
-                rc = p < end && bl_scan_run(p, end, C_URIC) == end ? 0 : BL_EMALFORMED;
-        }
-        if (rc == 0)
-                *ret_uri = u;
-        return rc;
+        q = bl_uri_scan(in.p, in.p + in.n, &u, &rc);
+        if (q != in.p + in.n)
+                return q ? BL_EMALFORMED : rc;
+        *ret_uri = u;
+        return 0;
 }
 
 bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value)

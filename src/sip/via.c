@@ -5,7 +5,7 @@
 /* token, then SLASH when `slash` */
 static const char *protocol_part(const char *p, const char *end, bool slash, struct bl_str *ret)
 {
-        const char *q = bl_scan_run(p, end, C_TOKEN);
+        const char *q = bl_scan_few(p, end, C_TOKEN);
 
         if (q == p)
                 return NULL;
@@ -18,16 +18,15 @@ static const char *protocol_part(const char *p, const char *end, bool slash, str
 
 static int known_param(struct bl_via *via, const struct bl_param *param)
 {
-        struct bl_str name = param->name;
         uint32_t port;
 
-        if (name.n == 6 && bl_str_ieq(name, BL_STR("branch"))) {
+        if (BL_SCAN_IS(param->name, "branch")) {
                 via->branch = param->value;
-        } else if (name.n == 8 && bl_str_ieq(name, BL_STR("received"))) {
+        } else if (BL_SCAN_IS(param->name, "received")) {
                 via->received = param->value;
-        } else if (name.n == 5 && bl_str_ieq(name, BL_STR("maddr"))) {
+        } else if (BL_SCAN_IS(param->name, "maddr")) {
                 via->maddr = param->value;
-        } else if (name.n == 5 && bl_str_ieq(name, BL_STR("rport"))) {
+        } else if (BL_SCAN_IS(param->name, "rport")) {
                 via->has_rport = true;
                 if (!param->has_value)
                         return 0;
@@ -39,43 +38,80 @@ static int known_param(struct bl_via *via, const struct bl_param *param)
         return 0;
 }
 
-int bl_via_parse(struct bl_str in, struct bl_via *ret_via)
+/* sent-protocol LWS, RFC 3261 25.1; returns where sent-by starts. */
+static const char *scan_protocol(const char *p, const char *end, struct bl_via *v)
+{
+        struct bl_str text;
+        const char *q;
+
+        if (end - p > 8 && memcmp(p, "SIP/2.0/", 8) == 0 && bl_is(p[8], C_TOKEN)) {
+                p += 8;
+        } else {
+                p = protocol_part(p, end, true, &text);
+                p = p ? protocol_part(p, end, true, &text) : NULL;
+        }
+        p = p ? protocol_part(p, end, false, &v->transport) : NULL;
+        q = p ? bl_scan_lws(p, end) : NULL;
+        return q == p ? NULL : q;
+}
+
+/* sent-by: host [ COLON port ] */
+static const char *scan_sent_by(const char *p, const char *end, struct bl_via *v)
+{
+        enum bl_host_kind kind;
+        const char *q;
+
+        p = bl_scan_host(p, end, &v->host, &kind);
+        if (!p)
+                return NULL;
+        v->sent_by = v->host;
+        q = bl_scan_lws(p, end);
+        if (q == end || *q != ':')
+                return p;
+        p = bl_scan_port(bl_scan_lws(q + 1, end), end, &v->port);
+        if (!p || v->port == 0)
+                return NULL;
+        v->sent_by.n = (size_t)(p - v->sent_by.p);
+        return p;
+}
+
+const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
 {
         static const char magic[] = {'z', '9', 'h', 'G', '4', 'b', 'K'};
-        struct bl_via via = {.all = bl_str_trim(in)};
-        const char *p = via.all.p, *end, *q;
-        enum bl_host_kind kind;
+        const char *start = p, *stop;
         struct bl_param param;
-        struct bl_str list, text;
+        int rc;
 
-        if (via.all.n == 0)
-                return BL_EMALFORMED;
-        end = p + via.all.n;
-        p = protocol_part(p, end, true, &text);
-        p = p ? protocol_part(p, end, true, &text) : NULL;
-        p = p ? protocol_part(p, end, false, &via.transport) : NULL;
-        q = p ? bl_scan_lws(p, end) : NULL;
-        if (!q || q == p)
-                return BL_EMALFORMED;
-        p = bl_scan_host(q, end, &via.host, &kind);
+        v->branch = v->received = v->maddr = bl_str_make("", 0);
+        v->port = v->rport = 0;
+        v->has_rport = false;
+        p = scan_protocol(p, end, v);
+        p = p ? scan_sent_by(p, end, v) : NULL;
         if (!p)
-                return BL_EMALFORMED;
-        via.sent_by = via.host;
-        q = bl_scan_lws(p, end);
-        if (q < end && *q == ':') {
-                p = bl_scan_port(bl_scan_lws(q + 1, end), end, &via.port);
-                if (!p || via.port == 0)
-                        return BL_EMALFORMED;
-                via.sent_by.n = (size_t)(p - via.sent_by.p);
+                return NULL;
+        stop = v->params.p = p;
+        while ((rc = bl_scan_param(&p, end, &param)) > 0) {
+                if (known_param(v, &param) < 0)
+                        return NULL;
+                if (v->params.p == stop)
+                        v->params.p = param.all.p;
+                stop = p;
         }
-        q = bl_scan_lws(p, end);
-        if (!bl_scan_params(p, end))
+        if (rc < 0)
+                return NULL;
+        v->params.n = (size_t)(stop - v->params.p);
+        v->all = bl_str_make(start, (size_t)(stop - start));
+        v->rfc3261 = v->branch.n > sizeof magic && memcmp(v->branch.p, magic, sizeof magic) == 0;
+        return p;
+}
+
+int bl_via_parse(struct bl_str in, struct bl_via *ret_via)
+{
+        struct bl_via via;
+
+        in = bl_str_trim(in);
+        if (in.n == 0 || bl_via_scan(in.p, in.p + in.n, &via) != in.p + in.n)
                 return BL_EMALFORMED;
-        via.params = list = bl_str_make(q, (size_t)(end - q));
-        while (bl_params_next(&list, &param))
-                if (known_param(&via, &param) < 0)
-                        return BL_EMALFORMED;
-        via.rfc3261 = via.branch.n > sizeof magic && memcmp(via.branch.p, magic, sizeof magic) == 0;
         *ret_via = via;
         return 0;
 }

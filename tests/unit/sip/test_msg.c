@@ -205,7 +205,7 @@ static const struct {
          "4294967297"},
         {REQ(LINE, VIA REST CSEQ "l: 1\r\n"), BL_EPROTO, 400, "Content-Length exceeds the message", "1\r\n\r\n"},
         {REQ(LINE, "Via: SIP/2.0/UDP h;;\r\n" REST CSEQ), BL_EMALFORMED, 400, "Malformed Via", "SIP/2.0/UDP h;;"},
-        {REQ(LINE, VIA "Via: SIP/2.0/UDP h,\r\n" REST CSEQ), BL_EMALFORMED, 400, "Malformed Via", "\r\nFrom"},
+        {REQ(LINE, VIA "Via: SIP/2.0/UDP h,\r\n" REST CSEQ), BL_EMALFORMED, 400, "Malformed Via", "SIP/2.0/UDP h,"},
         {REQ(LINE, VIA REST CSEQ "Route: sip:a@b\r\n"), BL_EMALFORMED, 400, "Malformed Route", "sip:a@b\r\n"},
         {REQ(LINE, VIA REST CSEQ "Route: <sip:a@b>,,<sip:c@d>\r\n"), BL_EMALFORMED, 400, "Malformed Route", ",<sip:c"},
         {REQ(LINE, VIA REST CSEQ "Record-Route: <>\r\n"), BL_EMALFORMED, 400, "Malformed Record-Route", "<>"},

@@ -20,7 +20,7 @@ static const struct {
         {C_PASS, UNRESERVED "&=+$,"},
         {C_PARAM, UNRESERVED "[]/:&+$"},
         {C_HNV, UNRESERVED "[]/?:+$"},
-        {C_HOST, ALPHANUM "-._"},
+        {C_LABEL, ALPHANUM "-_"},
         {C_GEN, TOKEN "[]:"},
         {C_HEX, HEX},
         {C_DIGIT, DIGIT},
@@ -35,8 +35,11 @@ static void table(void **state)
                 for (int c = 0; c < 256; c++)
                         assert_int_equal(bl_is((char)c, classes[i].class),
                                          c != 0 && strchr(classes[i].members, c) != NULL);
-        for (int c = 0; c < 256; c++)
+        for (int c = 0; c < 256; c++) {
                 assert_int_equal(bl_is((char)c, C_URIC), c > 0x20 && c < 0x7f && !strchr("<>\"", c));
+                assert_int_equal(bl_is((char)c, C_VISIBLE), c > 0x20 && c != 0x7f);
+                assert_int_equal(bl_is((char)c, C_PLAIN), c != ',' && c != '<' && c != '"');
+        }
 }
 
 /* Where `fn` stops, or -1. */
