@@ -5,7 +5,8 @@ from belay import CLUSTER, DOMAIN, need, password
 
 
 def sipsak(lab, *args):
-    return lab.run([need("sipsak"), *args])
+    # -H: else it wants to resolve the machine's own name, which a bare system knows nothing about
+    return lab.run([need("sipsak"), "-H", lab.ip(201), *args])
 
 
 def test_options_to_each_node(lab):
