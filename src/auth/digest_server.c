@@ -12,11 +12,11 @@ enum { NONCE_TIME = 5, NONCE_MAC = 15, NONCE_CHARS = 27, LIFETIME_DEFAULT_S = 30
 static void nonce_octets(const struct bl_nonces *n, struct bl_str realm, int64_t wall,
                          uint8_t ret[NONCE_TIME + NONCE_MAC])
 {
-        uint8_t mac[BL_SHA256_LEN];
+        uint8_t mac[BL_TAG_LEN];
 
         for (unsigned i = 0; i < NONCE_TIME; i++)
                 ret[i] = (uint8_t)((uint64_t)wall >> (8 * (NONCE_TIME - 1 - i)));
-        bl_mac(&n->key, (const struct bl_str[]){bl_str_make((const char *)ret, NONCE_TIME), realm}, 2, mac);
+        bl_tag(&n->key, (const struct bl_str[]){bl_str_make((const char *)ret, NONCE_TIME), realm}, 2, mac);
         memcpy(ret + NONCE_TIME, mac, NONCE_MAC);
 }
 

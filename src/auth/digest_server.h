@@ -11,7 +11,7 @@ enum bl_digest_offer {
         BL_DIGEST_OFFER_SHA256
 };
 struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonce that another gave */
-        struct bl_mac_key key;
+        struct bl_tag_key key;
         uint32_t lifetime_s; /* 0 = 300 */
         enum bl_digest_offer offer;
 };

@@ -53,18 +53,18 @@ static void add_base32(struct bl_sb *b, const uint8_t *octets, size_t n)
         }
 }
 
-static void token_mac(const struct token_key *k, struct bl_str cluster, struct bl_str content, uint8_t ret[32])
+static void token_mac(const struct token_key *k, struct bl_str cluster, struct bl_str content, uint8_t ret[BL_TAG_LEN])
 {
         char lower[256];
         struct bl_sb name = BL_SB(lower);
 
         add_lower(&name, cluster);
-        bl_mac(&k->mac, (const struct bl_str[]){BL_STR("1\0"), bl_sb_str(&name), BL_STR("\0"), content}, 4, ret);
+        bl_tag(&k->mac, (const struct bl_str[]){BL_STR("1\0"), bl_sb_str(&name), BL_STR("\0"), content}, 4, ret);
 }
 
-static void token_nonce(const struct token_key *k, struct bl_str content, uint8_t ret[32])
+static void token_nonce(const struct token_key *k, struct bl_str content, uint8_t ret[BL_TAG_LEN])
 {
-        bl_mac(&k->nonce, &content, 1, ret);
+        bl_tag(&k->nonce, &content, 1, ret);
 }
 
 /* The domain is left out when it is the default, unless the user has an `@` itself and could be taken for one with. */
@@ -101,7 +101,7 @@ static int put_content(const struct bl_token_cluster *c, const struct bl_token *
 static void put_readable(const struct bl_token_cluster *c, struct bl_str content, struct bl_sb *out)
 {
         const struct token_key *k = &c->keys->key[0];
-        uint8_t mac[BL_SHA256_LEN];
+        uint8_t mac[BL_TAG_LEN];
 
         token_mac(k, c->name, content, mac);
         bl_sb_add(out, content);
@@ -113,7 +113,7 @@ static void put_readable(const struct bl_token_cluster *c, struct bl_str content
 static void put_sealed(const struct bl_token_cluster *c, struct bl_str content, struct bl_sb *out)
 {
         const struct token_key *k = &c->keys->key[0];
-        uint8_t mac[BL_SHA256_LEN], box[BL_TOKEN_MAX];
+        uint8_t mac[BL_TAG_LEN], box[BL_TOKEN_MAX];
         char lower[256];
         struct bl_sb name = BL_SB(lower);
 
@@ -214,7 +214,7 @@ static int open_readable(const struct bl_token_cluster *c, struct bl_str user_pa
                          struct bl_token *ret_token)
 {
         struct bl_str content = user_part, mac_text;
-        uint8_t want[BL_SHA256_LEN], got[MAC_OCTETS];
+        uint8_t want[BL_TAG_LEN], got[MAC_OCTETS];
         const struct token_key *k;
         struct bl_token t;
         int rc;
@@ -276,9 +276,9 @@ int bl_token_open(const struct bl_token_cluster *c, struct bl_str user_part, cha
 
 static void instance_digest(const struct token_key *k, struct bl_str instance, struct bl_sb *out)
 {
-        uint8_t mac[BL_SHA256_LEN];
+        uint8_t mac[BL_TAG_LEN];
 
-        bl_mac(&k->instance, &instance, 1, mac);
+        bl_tag(&k->instance, &instance, 1, mac);
         bl_sb_b64url(out, mac, INSTANCE_OCTETS);
 }
 
@@ -303,9 +303,9 @@ bool bl_token_instance_ok(const struct bl_token_cluster *c, struct bl_str instan
 
 static void dialog_digest(const struct token_key *k, struct bl_str what, struct bl_str call_id, struct bl_sb *out)
 {
-        uint8_t mac[BL_SHA256_LEN];
+        uint8_t mac[BL_TAG_LEN];
 
-        bl_mac(&k->dialog, (const struct bl_str[]){what, BL_STR("\0"), call_id}, 3, mac);
+        bl_tag(&k->dialog, (const struct bl_str[]){what, BL_STR("\0"), call_id}, 3, mac);
         add_base32(out, mac, DIALOG_OCTETS);
 }
 
@@ -336,14 +336,14 @@ bool bl_token_dialog_ok(const struct bl_token_keys *k, struct bl_str what, struc
 void bl_token_branch(const struct bl_token_keys *k, struct bl_str sent_by, struct bl_str branch, struct bl_str call_id,
                      uint32_t cseq, unsigned salt, struct bl_sb *out)
 {
-        uint8_t mac[BL_SHA256_LEN];
+        uint8_t mac[BL_TAG_LEN];
         char text[32];
         struct bl_sb numbers = BL_SB(text);
 
         bl_sb_addu(&numbers, cseq);
         bl_sb_addc(&numbers, '\0');
         bl_sb_addu(&numbers, salt);
-        bl_mac(&k->key[0].branch,
+        bl_tag(&k->key[0].branch,
                (const struct bl_str[]){sent_by, BL_STR("\0"), branch, BL_STR("\0"), call_id, BL_STR("\0"),
                                        bl_sb_str(&numbers)},
                7, mac);

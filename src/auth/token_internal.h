@@ -7,7 +7,7 @@ struct token_key {
         uint8_t secret_n;
         uint8_t secret[64];
         uint8_t seal[32];
-        struct bl_mac_key mac, instance, dialog, branch, nonce;
+        struct bl_tag_key mac, instance, dialog, branch, nonce;
 };
 struct bl_token_keys {
         unsigned n; /* >= 1 */

@@ -31,13 +31,13 @@ static bool is_hex(struct bl_str s)
         return s.n % 2 == 0;
 }
 
-static void derive(const struct token_key *k, const char *label, struct bl_mac_key *ret)
+static void derive(const struct token_key *k, const char *label, struct bl_tag_key *ret)
 {
         struct bl_str secret = {(const char *)k->secret, k->secret_n};
         uint8_t key[32];
 
         bl_kdf(secret, bl_str_z(label), key);
-        bl_mac_init(ret, bl_str_make((const char *)key, sizeof(key)));
+        bl_tag_init(ret, key);
 }
 
 static void derive_all(struct token_key *k)

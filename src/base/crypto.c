@@ -1,6 +1,8 @@
 #include "base/crypto.h"
 
+#include <nettle/aes.h>
 #include <nettle/chacha-poly1305.h>
+#include <nettle/cmac.h>
 #include <nettle/hmac.h>
 #include <nettle/md5.h>
 #include <nettle/memops.h>
@@ -49,6 +51,37 @@ void bl_mac(const struct bl_mac_key *k, const struct bl_str *parts, size_t n, ui
         for (size_t i = 0; i < n; i++)
                 hmac_sha256_update(&ctx, parts[i].n, octets(parts[i]));
         hmac_sha256_digest(&ctx, BL_SHA256_LEN, ret);
+}
+
+struct tag_key {
+        struct cmac128_key sub;
+        struct aes128_ctx cipher;
+};
+_Static_assert(sizeof(struct tag_key) <= sizeof(struct bl_tag_key), "the key holds nettle's state");
+
+static void encrypt_block(const void *cipher, size_t n, uint8_t *dst, const uint8_t *src)
+{
+        aes128_encrypt(cipher, n, dst, src);
+}
+
+void bl_tag_init(struct bl_tag_key *ret_key, const uint8_t secret[16])
+{
+        struct tag_key k;
+        memset(&k, 0, sizeof(k));
+        aes128_set_encrypt_key(&k.cipher, secret);
+        cmac128_set_key(&k.sub, &k.cipher, encrypt_block);
+        memset(ret_key, 0, sizeof(*ret_key));
+        memcpy(ret_key->_state, &k, sizeof(k));
+}
+
+void bl_tag(const struct bl_tag_key *k, const struct bl_str *parts, size_t n, uint8_t ret[BL_TAG_LEN])
+{
+        const struct tag_key *t = (const void *)k->_state;
+        struct cmac128_ctx ctx;
+        cmac128_init(&ctx);
+        for (size_t i = 0; i < n; i++)
+                cmac128_update(&ctx, &t->cipher, encrypt_block, parts[i].n, octets(parts[i]));
+        cmac128_digest(&ctx, &t->sub, &t->cipher, encrypt_block, BL_TAG_LEN, ret);
 }
 
 void bl_kdf(struct bl_str secret, struct bl_str label, uint8_t ret[32])

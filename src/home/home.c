@@ -53,7 +53,7 @@ static bool fill(struct bl_home_node *n)
         p->index = n->index;
         uint8_t secret[32];
         bl_token_derive(n->c.keys, BL_STR("nonces"), secret); /* equal on all nodes: any verifies any's nonce */
-        bl_mac_init(&n->nonces.key, bl_str_make((const char *)secret, sizeof secret));
+        bl_tag_init(&n->nonces.key, secret);
         n->nonces.lifetime_s = n->c.nonce_lifetime_s;
         n->nonces.offer = n->c.digest;
         return true;

@@ -52,6 +52,30 @@ static void macs(void **state)
         assert_hex(out, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+static void tags(void **state)
+{
+        struct bl_tag_key key, copy;
+        uint8_t secret[16], text[40], out[16];
+        (void)state;
+        /* RFC 4493 section 4 */
+        struct bl_str k = from_hex("2b7e151628aed2a6abf7158809cf4f3c", secret, 16);
+        struct bl_str m =
+                from_hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411", text, 40);
+        assert_int_equal(k.n, 16);
+        bl_tag_init(&key, secret);
+        copy = key;
+        bl_tag(&key, NULL, 0, out);
+        assert_hex(out, 16, "bb1d6929e95937287fa37d129b756746");
+        m.n = 16;
+        bl_tag(&key, &m, 1, out);
+        assert_hex(out, 16, "070a16b46b4d4144f79bdd9dd04a287c");
+        for (size_t cut = 0; cut <= 40; cut++) { /* in parts, however they are cut; the copy is as good */
+                const struct bl_str parts[] = {bl_str_make(m.p, cut), {NULL, 0}, bl_str_make(m.p + cut, 40 - cut)};
+                bl_tag(&copy, parts, 3, out);
+                assert_hex(out, 16, "dfa66747de9ae63030ca32611497c827");
+        }
+}
+
 static void derives_keys(void **state)
 {
         uint8_t prk[32], info[10], out[32], other[32];
@@ -136,6 +160,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(digests),
                 cmocka_unit_test(macs),
+                cmocka_unit_test(tags),
                 cmocka_unit_test(derives_keys),
                 cmocka_unit_test(aead_known_answer),
                 cmocka_unit_test(aead_refuses_every_changed_octet),
