@@ -186,11 +186,18 @@ uint64_t bl_addr_hash(uint64_t seed, const struct bl_addr *a)
 
 static void put_ip4(struct bl_sb *b, const uint8_t ip[4])
 {
+        char text[16];
+        size_t n = 0;
         for (unsigned i = 0; i < 4; i++) {
-                if (i)
-                        bl_sb_addc(b, '.');
-                bl_sb_addu(b, ip[i]);
+                unsigned v = ip[i];
+                if (v >= 100)
+                        text[n++] = (char)('0' + v / 100);
+                if (v >= 10)
+                        text[n++] = (char)('0' + v / 10 % 10);
+                text[n++] = (char)('0' + v % 10);
+                text[n++] = '.';
         }
+        bl_sb_add(b, bl_str_make(text, n - 1));
 }
 
 static unsigned group(const uint8_t ip[16], unsigned i)

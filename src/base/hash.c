@@ -62,12 +62,15 @@ static inline uint64_t lower8(uint64_t w)
         return w | upper >> 2;
 }
 
-static inline uint64_t siphash(uint64_t seed, struct bl_str s, bool lower)
+/* `second`, when not NULL, gets the other half of SipHash's 128-bit variant. */
+static inline __attribute__((always_inline)) uint64_t siphash(uint64_t seed, struct bl_str s, bool lower,
+                                                              uint64_t *second)
 {
         uint64_t k0 = seed, k1 = spread(seed + 0x9e3779b97f4a7c15u);
         uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
                          k1 ^ 0x7465646279746573u};
         size_t i = 0;
+        v[1] ^= second ? 0xee : 0;
         for (; i + 8 <= s.n; i += 8) {
                 uint64_t w = load(s.p + i, 8);
                 w = lower ? lower8(w) : w;
@@ -81,20 +84,32 @@ static inline uint64_t siphash(uint64_t seed, struct bl_str s, bool lower)
         v[3] ^= w;
         sip_round(v);
         v[0] ^= w;
-        v[2] ^= 0xff;
+        v[2] ^= second ? 0xee : 0xff;
         sip_round(v);
         sip_round(v);
         sip_round(v);
-        return v[0] ^ v[1] ^ v[2] ^ v[3];
+        uint64_t first = v[0] ^ v[1] ^ v[2] ^ v[3];
+        if (!second)
+                return first;
+        v[1] ^= 0xdd;
+        sip_round(v);
+        sip_round(v);
+        sip_round(v);
+        *second = v[0] ^ v[1] ^ v[2] ^ v[3];
+        return first;
 }
 
 uint64_t bl_hash(uint64_t seed, struct bl_str s)
 {
-        return siphash(seed, s, false);
+        return siphash(seed, s, false, NULL);
+}
+void bl_hash2(uint64_t seed, struct bl_str s, uint64_t ret[2])
+{
+        ret[0] = siphash(seed, s, false, &ret[1]);
 }
 uint64_t bl_hash_lower(uint64_t seed, struct bl_str s)
 {
-        return siphash(seed, s, true);
+        return siphash(seed, s, true, NULL);
 }
 uint64_t bl_hash_mix(uint64_t a, uint64_t b)
 {

@@ -11,6 +11,8 @@
 
 /* Fast, keyed, 64 bits, good against chosen input when the seed is secret. Any thread. */
 uint64_t bl_hash(uint64_t seed, struct bl_str s);
+/* Two that know nothing of each other: as good as one of 128 bits, at a little more than the price of one. */
+void bl_hash2(uint64_t seed, struct bl_str s, uint64_t ret[2]);
 uint64_t bl_hash_lower(uint64_t seed, struct bl_str s); /* as if s were lower case */
 uint64_t bl_hash_mix(uint64_t a, uint64_t b);           /* combines two hashes */
 

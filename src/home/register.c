@@ -50,16 +50,36 @@ struct wanted {
         uint32_t longest;
 };
 
-static bool expiry(struct job *j, const struct bl_nameaddr *na, uint32_t *ret)
+/* The parameters of a Contact that mean something here; NULL: not there. */
+struct said {
+        struct bl_str expires, q, instance, reg_id;
+};
+
+static struct said read_params(struct bl_str list)
+{
+        struct said s = {0};
+        struct bl_param p;
+        while (bl_params_next(&list, &p)) {
+                struct bl_str *to = bl_str_ieq(p.name, BL_STR("expires"))         ? &s.expires
+                                    : bl_str_ieq(p.name, BL_STR("q"))             ? &s.q
+                                    : bl_str_ieq(p.name, BL_STR("+sip.instance")) ? &s.instance
+                                    : bl_str_ieq(p.name, BL_STR("reg-id"))        ? &s.reg_id
+                                                                                  : NULL;
+                if (to && !to->p) /* the first of a name counts */
+                        *to = p.value.p ? p.value : BL_STR("");
+        }
+        return s;
+}
+
+static bool expiry(struct job *j, struct bl_str said, uint32_t *ret)
 {
         const struct bl_home_conf *c = &j->home->node->c;
         const struct bl_msg *m = bl_px_msg(j->px);
         uint32_t min = c->min_expires_s ? c->min_expires_s : 60, max = c->max_expires_s ? c->max_expires_s : 7200;
         uint32_t s = c->default_expires_s ? c->default_expires_s : 3600;
-        struct bl_str v;
         /* RFC 3261 10.2.1.1, 20.19: a malformed value counts as 3600. */
-        if (bl_nameaddr_param(na, BL_STR("expires"), &v)) {
-                if (bl_str_u32(v, &s) < 0)
+        if (said.p) {
+                if (bl_str_u32(said, &s) < 0)
                         s = 3600;
         } else if (bl_msg_u32(m, BL_H_EXPIRES, &s) == BL_EMALFORMED)
                 s = 3600;
@@ -74,11 +94,11 @@ static bool expiry(struct job *j, const struct bl_nameaddr *na, uint32_t *ret)
         return true;
 }
 
-static uint16_t q_of(const struct bl_nameaddr *na)
+static uint16_t q_of(struct bl_str v)
 {
-        struct bl_str v, whole, frac;
+        struct bl_str whole, frac;
         uint32_t n;
-        if (!bl_nameaddr_param(na, BL_STR("q"), &v))
+        if (!v.p)
                 return 1000;
         if (!bl_str_cut(v, '.', &whole, &frac) || frac.n == 0)
                 return bl_str_eq(whole, BL_STR("0")) ? 0 : 1000;
@@ -121,7 +141,6 @@ static bool one_contact(struct job *j, struct bl_str value, struct bl_str path, 
 {
         const struct bl_msg *m = bl_px_msg(j->px);
         struct bl_nameaddr na;
-        struct bl_str v;
         uint32_t s;
         if (w->n == CONTACTS) {
                 home_refuse(j->px, 403, "too_many_contacts", BL_STR("Too Many Contacts"));
@@ -148,19 +167,20 @@ static bool one_contact(struct job *j, struct bl_str value, struct bl_str path, 
                 home_refuse(j->px, 403, "p_in_contact", HOME_NONE);
                 return false;
         }
-        if (!expiry(j, &na, &s))
+        struct said said = read_params(na.params);
+        if (!expiry(j, said.expires, &s))
                 return false;
         struct bl_contact *c = &w->c[w->n++];
         *c = (struct bl_contact){.uri = bl_px_str(j->px, na.uri.all),
                                  .path = path,
-                                 .q = q_of(&na),
+                                 .q = q_of(said.q),
                                  .cseq = m->cseq.number,
                                  .call_id = bl_px_str(j->px, m->call_id),
                                  .params = bl_px_str(j->px, na.params)};
-        if (bl_nameaddr_param(&na, BL_STR("+sip.instance"), &v))
-                c->instance = unquoted(j->px, v);
+        if (said.instance.p)
+                c->instance = unquoted(j->px, said.instance);
         uint32_t reg_id;
-        if (c->instance.n && bl_nameaddr_param(&na, BL_STR("reg-id"), &v) && bl_str_u32(v, &reg_id) == 0 && reg_id &&
+        if (c->instance.n && said.reg_id.p && bl_str_u32(said.reg_id, &reg_id) == 0 && reg_id &&
             bl_msg_lists_token(m, BL_H_SUPPORTED, BL_STR("outbound"))) {
                 c->reg_id = reg_id;
                 j->outbound = true;

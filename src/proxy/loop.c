@@ -49,27 +49,34 @@ void proxy_loop_put(const struct bl_proxy *p, const struct bl_msg *m, struct bl_
         bl_sb_hex(out, &h, sizeof(h));
 }
 
+/* Was it we who put that Via there, with the hash that the request has now? `now` is made at the first that asks. */
+static bool is_loop(const struct bl_proxy *p, const struct bl_msg *m, const struct bl_via *v, struct bl_sb *now)
+{
+        size_t n = HASH_HEX + 1;
+        if (v->branch.n <= n || v->branch.p[v->branch.n - n] != '.')
+                return false;
+        if (p->conf->sent_by_host.n && !bl_host_eq(v->host, p->conf->sent_by_host))
+                return false;
+        if (!now->n)
+                proxy_loop_put(p, m, now);
+        return bl_str_ieq(bl_str_from(v->branch, v->branch.n - n), bl_sb_str(now));
+}
+
 bool proxy_loops(const struct bl_proxy *p, const struct bl_msg *m)
 {
         char text[HASH_HEX + 1];
-        struct bl_sb b = BL_SB(text);
-        bool made = false;
+        struct bl_sb now = BL_SB(text);
+        struct bl_str first = bl_msg_value(m, BL_H_VIA);
         struct bl_values it = {0};
-        while (bl_msg_values(m, BL_H_VIA, &it)) {
-                struct bl_via v;
-                if (bl_via_parse(it.value, &v) < 0)
-                        continue;
-                if (p->conf->sent_by_host.n && !bl_host_eq(v.host, p->conf->sent_by_host))
-                        continue;
-                if (v.branch.n <= sizeof(text) || v.branch.p[v.branch.n - sizeof(text)] != '.')
-                        continue;
-                if (!made) {
-                        proxy_loop_put(p, m, &b);
-                        made = true;
-                }
-                if (bl_str_ieq(bl_str_from(v.branch, v.branch.n - sizeof(text)), bl_sb_str(&b)))
+        struct bl_via v;
+        if (is_loop(p, m, &m->via, &now))
+                return true;
+        if (m->first[BL_H_VIA] == m->last[BL_H_VIA] && !memchr(first.p, ',', first.n))
+                return false; /* the topmost is all: nearly always at the first hop */
+        (void)bl_msg_values(m, BL_H_VIA, &it);
+        while (bl_msg_values(m, BL_H_VIA, &it))
+                if (bl_via_parse(it.value, &v) == 0 && is_loop(p, m, &v, &now))
                         return true;
-        }
         return false;
 }
 

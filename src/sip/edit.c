@@ -187,21 +187,33 @@ void bl_edit_set(struct bl_edits *e, enum bl_hid id, struct bl_str value)
                 set(e, id, value);
 }
 
+/* The line that element `index` stands in, BL_HDR_NONE: there is no such element. */
+static uint16_t line_of(const struct bl_msg *m, enum bl_hid id, unsigned index)
+{
+        struct bl_values it = {0};
+        struct bl_str first = bl_msg_value(m, id);
+
+        if (index == 0 && first.n && *first.p != ',') /* nearly always */
+                return m->first[id];
+        while (bl_msg_values(m, id, &it) && it.index != index)
+                continue;
+        return it.hdr;
+}
+
 /* A change of one element; a later one of the same element takes the earlier one's place. */
 static void change_value(struct bl_edits *e, enum bl_hid id, unsigned index, enum bl_edit_kind kind,
                          struct bl_str value)
 {
-        struct bl_values it = {0};
         struct bl_edit *d, *next;
+        uint16_t hdr;
         uint32_t at;
 
         if (!is_editable(id))
                 return;
-        while (bl_msg_values(e->msg, id, &it) && it.index != index)
-                continue;
-        if (it.hdr == BL_HDR_NONE)
+        hdr = line_of(e->msg, id, index);
+        if (hdr == BL_HDR_NONE)
                 return; /* no such element */
-        at = e->msg->h[it.hdr].name;
+        at = e->msg->h[hdr].name;
         next = place(e, at, false);
         for (d = next; d && d->at == at; d = d->next) {
                 if (d->kind == BL_EDIT_DROP)
@@ -216,7 +228,7 @@ static void change_value(struct bl_edits *e, enum bl_hid id, unsigned index, enu
                 link_before(e, next, d);
         }
         d->kind = (uint8_t)kind;
-        d->hdr = it.hdr;
+        d->hdr = hdr;
         d->index = (uint16_t)index;
         d->value = value;
 }

@@ -4,6 +4,8 @@
 
 bool bl_line_safe(struct bl_str s)
 {
+        if (s.n == 0 || (!memchr(s.p, '\r', s.n) && !memchr(s.p, '\n', s.n)))
+                return true; /* nearly always */
         for (size_t i = 0; i < s.n; i++) {
                 if (s.p[i] == '\r' && s.n - i >= 3 && s.p[i + 1] == '\n' && bl_is_wsp(s.p[i + 2]))
                         i += 2; /* a fold of the original */

@@ -35,6 +35,27 @@ static void put_start_line(struct bl_put *w, const struct bl_msg *m, const struc
         }
 }
 
+/* Mostly the line holds one element, which is then the one that the edit names. */
+static bool is_single(const struct bl_msg *m, const struct bl_edit *d)
+{
+        struct bl_str v = bl_hdr_value(m, &m->h[d->hdr]);
+
+        return (!d->next || d->next->at != d->at) && v.n && !memchr(v.p, ',', v.n);
+}
+
+static const struct bl_edit *put_single(struct bl_put *w, const struct bl_msg *m, const struct bl_edit *d)
+{
+        const struct bl_hdr *h = &m->h[d->hdr];
+
+        if (d->kind == BL_EDIT_REPLACE) {
+                w->unsafe |= !bl_line_safe(d->value);
+                bl_put(w, bl_str_make(m->octets.p + h->name, h->value - h->name));
+                bl_put(w, d->value);
+                bl_put(w, BL_STR("\r\n"));
+        }
+        return d->next;
+}
+
 /* The line with some of its elements removed or replaced; nothing when none stays. Returns the edit behind the last
  * used. */
 static const struct bl_edit *put_changed_line(struct bl_put *w, const struct bl_msg *m, const struct bl_edit *d)
@@ -44,6 +65,8 @@ static const struct bl_edit *put_changed_line(struct bl_put *w, const struct bl_
         struct bl_values it = {0};
         bool any = false;
 
+        if (is_single(m, d))
+                return put_single(w, m, d);
         while (stop && stop->at == first->at)
                 stop = stop->next;
         while (bl_msg_values(m, (enum bl_hid)h->id, &it)) {

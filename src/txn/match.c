@@ -1,12 +1,11 @@
 #include "txn/internal.h"
 
-/* Both halves of a key come from different seeds, so they are as good as one hash of 128 bits. */
-static const uint64_t SECOND = 0x6a09e667f3bcc908u;
-
 static void mix(struct bl_txn_key *k, uint64_t seed, struct bl_str s)
 {
-        k->hash = bl_hash_mix(k->hash, bl_hash(seed, s));
-        k->check = bl_hash_mix(k->check, bl_hash(seed ^ SECOND, s));
+        uint64_t h[2];
+        bl_hash2(seed, s, h);
+        k->hash = bl_hash_mix(k->hash, h[0]);
+        k->check = bl_hash_mix(k->check, h[1]);
 }
 
 static void mix_lower(struct bl_txn_key *k, uint64_t seed, struct bl_str s)

@@ -29,6 +29,30 @@ static void depends_on_seed_content_and_length(void **state)
         assert_int_not_equal(bl_hash(1, BL_STR("\0")), bl_hash(1, BL_STR("")));
 }
 
+static void two_hashes_are_two(void **state)
+{
+        char text[40];
+        uint64_t first[sizeof(text)][2], h[2];
+        (void)state;
+        memset(text, 'a', sizeof(text));
+        for (size_t n = 0; n < sizeof(text); n++) {
+                bl_hash2(1, bl_str_make(text, n), first[n]);
+                bl_hash2(1, bl_str_make(text, n), h);
+                assert_memory_equal(h, first[n], sizeof(h));
+                assert_int_not_equal(h[0], h[1]);
+                for (size_t k = 0; k < n; k++)
+                        assert_true(h[0] != first[k][0] && h[1] != first[k][1]);
+                bl_hash2(2, bl_str_make(text, n), h);
+                assert_true(h[0] != first[n][0] && h[1] != first[n][1]);
+                for (size_t i = 0; i < n; i++) {
+                        text[i] ^= 1;
+                        bl_hash2(1, bl_str_make(text, n), h);
+                        assert_true(h[0] != first[n][0] && h[1] != first[n][1]);
+                        text[i] ^= 1;
+                }
+        }
+}
+
 static void folds_case_of_ascii_letters_only(void **state)
 {
         (void)state;
@@ -243,6 +267,7 @@ static void without_memory_only_the_first_insert_fails(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(two_hashes_are_two),
                 cmocka_unit_test(depends_on_seed_content_and_length),
                 cmocka_unit_test(folds_case_of_ascii_letters_only),
                 cmocka_unit_test(spreads),
