@@ -15,6 +15,8 @@ struct unacked { /* our 2xx to an INVITE, until its ACK */
         uint16_t sent;
         bl_us until;
         bool udp;
+        uint8_t host_n;
+        char host[255]; /* sent-by of the hop that waits for it */
 };
 
 /* --- 2xx until ACK --- */
@@ -40,15 +42,14 @@ static void repeat(struct bl_timer *t)
         uint32_t t2 = s->conf->txn.t2_ms ? s->conf->txn.t2_ms : 4000;
         if (s->env->now >=
             u->until) { /* 13.3.1.4: no ACK in 64*T1: the dialog is confirmed, but the session should end */
-                struct bl_ua_request *bye;
                 answer_unacked_drop(d);
-                (void)bl_ua_in_dialog(d, BL_M_BYE, NONE, NULL, &bye);
+                request_send_bye(d);
                 return;
         }
         bool alive = bl_flow_get(flows, u->flow) != NULL;
         /* Section 5: another flow when this one died, and from the second repetition over UDP in turns. */
-        if (!alive || (u->udp && u->sent >= 2)) {
-                bl_flow_id other = ua_any_flow(d->ua, u->flow);
+        if (!alive || (u->udp && u->sent >= 1)) {
+                bl_flow_id other = ua_next_flow(d->ua, u->flow, bl_str_make(u->host, u->host_n));
                 if (other) {
                         u->flow = other;
                         alive = true;
@@ -61,15 +62,15 @@ static void repeat(struct bl_timer *t)
         env_arm_in(s->env, &u->timer, BL_MS(u->interval_ms));
 }
 
-static void until_acked(struct bl_ua_request *r, struct bl_buf *buf)
+static void until_acked(struct bl_ua_request *r, struct bl_buf *buf, struct unacked *u)
 {
         struct bl_dialog *d = r->dialog;
         struct bl_ua_stack *s = r->ua->stack;
         uint32_t t1 = s->conf->txn.t1_ms ? s->conf->txn.t1_ms : 500;
+        struct bl_str host = r->msg->via.host;
         answer_unacked_drop(d);
-        struct unacked *u = bl_pool_zalloc(s->env->pool, sizeof *u);
-        if (!u)
-                return;
+        u->host_n = (uint8_t)(host.n < sizeof u->host ? host.n : 0);
+        memcpy(u->host, host.p, u->host_n);
         u->dialog = d;
         u->buf = bl_buf_ref(buf);
         u->flow = bl_server_flow(r->server);
@@ -89,8 +90,11 @@ static void on_ack(struct bl_ua_stack *s, const struct bl_msg *m)
         if (!d || !d->unacked || d->unacked->cseq != m->cseq.number)
                 return; /* a copy */
         answer_unacked_drop(d);
+        bool bye = d->bye != NULL;
         struct bl_ua_event ev = {.kind = BL_UA_ACKED, .dialog = d, .method = BL_M_ACK, .msg = m};
         ua_event(d->ua, &ev);
+        if (bye) /* only the application's own earlier one can be there: it keeps the dialog */
+                request_send_bye(d);
 }
 
 /* --- answering --- */
@@ -110,11 +114,30 @@ static bool put_answer_headers(const struct bl_ua_request *r, unsigned status, s
         return !b->over;
 }
 
+/* The request's flow is gone: the answer takes another to the cluster of the hop that waits (section 5, RFC 3261
+ * section 18.2.2). */
+static bool move_answer(struct bl_ua_request *r, struct bl_str host)
+{
+        bl_flow_id other = ua_next_flow(r->ua, bl_server_flow(r->server), host);
+        return other && bl_server_move(r->server, other) == 0;
+}
+
+static void put_on_wire(struct bl_ua_request *r, unsigned status, struct bl_buf *buf)
+{
+        if (bl_server_respond(r->server, status, buf) == 0 || !move_answer(r, r->msg->via.host))
+                return;
+        if (status >= 200 && status < 300 && r->method == BL_M_INVITE) /* the transaction kept none to send again */
+                (void)bl_server_respond(r->server, status, buf);
+}
+
 static int send_answer(struct bl_ua_request *r, unsigned status, struct bl_str extra, const struct bl_ua_body *body)
 {
         struct bl_ua_stack *s = r->ua->stack;
         char lines[4096];
         struct bl_sb b = BL_SB(lines);
+        bool to_ack = status >= 200 && status < 300 && r->method == BL_M_INVITE;
+        if (!r->server)
+                return BL_EGONE;
         if (!put_answer_headers(r, status, extra, &b))
                 return BL_ELIMIT;
         struct bl_response resp = {.status = status, .extra = bl_sb_str(&b), .record_route = true, .source = r->source};
@@ -124,14 +147,22 @@ static int send_answer(struct bl_ua_request *r, unsigned status, struct bl_str e
                 resp.content_type = body->type;
         }
         struct bl_buf *buf;
+        struct unacked *u = to_ack ? bl_pool_zalloc(s->env->pool, sizeof *u) : NULL;
+        if (to_ack && !u)
+                return BL_ENOMEM;
         int rc = bl_write_response(s->env->pool, r->msg, &resp, &buf);
-        if (rc < 0)
+        if (rc < 0) {
+                if (u)
+                        bl_pool_give(s->env->pool, u, sizeof *u);
                 return rc;
-        if (status >= 200)
-                memory_put(s, r->msg, status, resp.to_tag, resp.extra, body);
-        bl_server_respond(r->server, status, buf);
-        if (status >= 200 && status < 300 && r->method == BL_M_INVITE)
-                until_acked(r, buf);
+        }
+        if (status >= 200) {
+                memory_final(s, r->memory, status, resp.to_tag, resp.extra, body);
+                r->memory = NULL; /* its own from now on */
+        }
+        put_on_wire(r, status, buf);
+        if (to_ack)
+                until_acked(r, buf, u);
         bl_buf_unref(s->env->pool, buf);
         return 0;
 }
@@ -145,6 +176,8 @@ static void settle(struct bl_ua_request *r, unsigned status)
                 return;
         if (d->inviting == r)
                 d->inviting = NULL;
+        if (d->updating == r)
+                d->updating = NULL;
         if (status < 300 && r->method == BL_M_INVITE) {
                 if (d->state == DIALOG_EARLY)
                         d->state = DIALOG_CONFIRMED;
@@ -153,20 +186,56 @@ static void settle(struct bl_ua_request *r, unsigned status)
                 d->state = DIALOG_ENDED;
 }
 
-int bl_ua_answer(struct bl_ua_request *r, unsigned status, struct bl_str extra, const struct bl_ua_body *body)
+/* After its final answer a request stays with its transaction, which may have to repeat it over another flow; dialog
+ * and message are not needed for that. */
+static void retire(struct bl_ua_request *r)
 {
-        if (!r->incoming || r->answered || status < 101 || status > 699)
-                return BL_EINVAL;
+        struct bl_ua_stack *s = r->ua->stack;
+        struct bl_dialog *d = r->dialog;
+        r->answered = true;
+        r->dialog = NULL;
+        (void)text_set(s, &r->to, r->msg->via.host);
+        bl_msg_drop(r->msg, s->env->pool);
+        r->msg = NULL;
+        if (!r->server)
+                request_free(r);
+        if (d)
+                dialog_unref(d);
+}
+
+static int answer(struct bl_ua_request *r, unsigned status, struct bl_str extra, const struct bl_ua_body *body)
+{
         int rc = send_answer(r, status, extra, body);
+        if (rc == BL_EGONE) { /* the transaction is over: nobody waits for an answer */
+                settle(r, 500);
+                request_free(r);
+                return rc;
+        }
         if (rc < 0 || status < 200)
                 return rc;
-        r->answered = true;
         settle(r, status);
-        request_free(r);
+        retire(r);
         return 0;
 }
 
+int bl_ua_answer(struct bl_ua_request *r, unsigned status, struct bl_str extra, const struct bl_ua_body *body)
+{
+        if (!r->incoming || r->answered || r->cancelled || status < 101 || status > 699)
+                return BL_EINVAL;
+        return answer(r, status, extra, body);
+}
+
 /* --- the server transaction's events --- */
+
+/* An answer of the stack's own. Without memory for it the request goes all the same. */
+static void answer_or_drop(struct bl_ua_request *r, unsigned status)
+{
+        int rc = answer(r, status, NONE, NULL);
+        if (rc < 0 && rc != BL_EGONE) {
+                settle(r, status);
+                request_free(r);
+        }
+}
 
 static void on_cancel(void *ctx, struct bl_server *st, const struct bl_msg *cancel)
 {
@@ -176,9 +245,17 @@ static void on_cancel(void *ctx, struct bl_server *st, const struct bl_msg *canc
                 return;
         struct bl_ua_event ev = {
                 .kind = BL_UA_CANCELLED, .request = r, .dialog = r->dialog, .method = BL_M_INVITE, .msg = cancel};
-        r->cancelled = true;
+        r->cancelled = true; /* whatever the application answers from now on is refused */
         ua_event(r->ua, &ev);
-        (void)bl_ua_answer(r, 487, NONE, NULL); /* section 9.2 */
+        answer_or_drop(r, 487); /* section 9.2 */
+}
+
+static void on_lost(void *ctx, struct bl_server *st, int why)
+{
+        struct bl_ua_request *r = ctx;
+        (void)st;
+        (void)why;
+        (void)move_answer(r, r->msg ? r->msg->via.host : text_str(&r->to));
 }
 
 static void on_ended(void *ctx, struct bl_server *st)
@@ -186,18 +263,18 @@ static void on_ended(void *ctx, struct bl_server *st)
         struct bl_ua_request *r = ctx;
         (void)st;
         r->server = NULL;
+        if (r->answered)
+                request_free(r);
 }
 
-static const struct bl_server_user server_user = {.cancel = on_cancel, .ended = on_ended};
+static const struct bl_server_user server_user = {.cancel = on_cancel, .lost = on_lost, .ended = on_ended};
 
 /* --- checks --- */
 
 static void reply(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_msg *m, unsigned status,
                   struct bl_str extra)
 {
-        char tag[8];
-        ua_random(s, tag, sizeof tag);
-        struct bl_response r = {.status = status, .extra = extra, .to_tag = bl_str_make(tag, sizeof tag)};
+        struct bl_response r = {.status = status, .extra = extra};
         (void)bl_txn_reply(s->txns, f, m, &r);
 }
 
@@ -270,11 +347,15 @@ static bool in_dialog_ok(struct bl_dialog *d, struct bl_flow *f, const struct bl
                 reply(s, f, m, 500, NONE);
                 return false;
         }
-        if (m->method == BL_M_INVITE && d->inviting) {
-                if (d->inviting->incoming)
-                        reply(s, f, m, 500, BL_STR("Retry-After: 3\r\n"));
-                else
-                        reply(s, f, m, 491, NONE);
+        const struct bl_ua_request *other = m->method == BL_M_INVITE   ? d->inviting
+                                            : m->method == BL_M_UPDATE ? d->updating
+                                                                       : NULL;
+        if (other) { /* RFC 3261 section 14.2, RFC 3311 section 5.2 */
+                char line[32], n;
+                struct bl_sb b = BL_SB(line);
+                ua_random(s, &n, 1);
+                bl_sb_fmt(&b, "Retry-After: %d\r\n", n % 11);
+                reply(s, f, m, other->incoming ? 500 : 491, other->incoming ? bl_sb_str(&b) : NONE);
                 return false;
         }
         d->remote_seq = m->cseq.number;
@@ -296,7 +377,9 @@ static struct bl_ua_request *take(struct bl_ua *ua, struct bl_dialog *d, struct 
         r->source = f->remote;
         ua_random(s, r->tag, sizeof r->tag);
         r->msg = bl_msg_keep(m, s->env->pool);
-        if (!r->msg || bl_server_new(s->txns, f, m, &server_user, r, m->method == BL_M_INVITE, &r->server) < 0) {
+        r->memory = memory_begin(s, m);
+        if (!r->msg || !r->memory ||
+            bl_server_new(s->txns, f, m, &server_user, r, m->method == BL_M_INVITE, &r->server) < 0) {
                 request_free(r);
                 return NULL;
         }
@@ -313,6 +396,11 @@ static void no_room(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_ms
 
 static void on_invite(struct bl_ua *ua, struct bl_flow *f, const struct bl_msg *m)
 {
+        if (!bl_msg_has(m, BL_H_CONTACT)) { /* section 12.1.1: it has to tell where requests go */
+                struct bl_response resp = {.status = 400, .reason = BL_STR("INVITE Without Contact")};
+                (void)bl_txn_reply(ua->stack->txns, f, m, &resp);
+                return;
+        }
         struct bl_dialog *d = dialog_new(ua, false);
         struct bl_ua_request *r = d ? take(ua, d, f, m) : NULL;
         if (!r || !dialog_from_request(d, r->msg) || dialog_index(d) < 0) {
@@ -326,6 +414,7 @@ static void on_invite(struct bl_ua *ua, struct bl_flow *f, const struct bl_msg *
         }
         d->invite = true;
         d->inviting = r;
+        d->unknown = false;
         r->initial = true;
         struct bl_ua_event ev = {
                 .kind = BL_UA_INVITED, .dialog = d, .request = r, .method = BL_M_INVITE, .flow = f->id, .msg = r->msg};
@@ -340,15 +429,30 @@ static void on_bye(struct bl_dialog *d, struct bl_ua_request *r)
                                  .method = BL_M_BYE,
                                  .flow = r->flow,
                                  .msg = r->msg};
-        if (d->inviting && d->inviting->incoming) /* section 15.1.2: pending requests get 487 */
-                (void)bl_ua_answer(d->inviting, 487, NONE, NULL);
-        (void)send_answer(r, 200, NONE, NULL);
-        r->answered = true;
+        struct bl_ua_request *invite = d->inviting && d->inviting->incoming ? d->inviting : NULL;
+        d->state = DIALOG_ENDED; /* before the application hears of it */
+        answer_unacked_drop(d);
         bl_sticky_end_dialog(bl_hops_sticky(d->ua->stack->hops), bl_hop_dialog(d->ua->stack->hops, r->msg->call_id));
         ua_event(d->ua, &ev);
-        d->state = DIALOG_ENDED;
-        answer_unacked_drop(d);
-        request_free(r);
+        if (invite) { /* section 15.1.2: pending requests get 487 */
+                struct bl_ua_event gone = {
+                        .kind = BL_UA_CANCELLED, .request = invite, .dialog = d, .method = BL_M_INVITE, .msg = r->msg};
+                invite->cancelled = true;
+                ua_event(d->ua, &gone);
+                answer_or_drop(invite, 487);
+        }
+        if (d->bye) /* crossed ours, which waited for the ACK: it gets its answer from the far end */
+                request_send_bye(d);
+        answer_or_drop(r, 200);
+}
+
+static void answer_options(struct bl_ua_request *r) /* section 11.2 */
+{
+        struct bl_str lines = r->ua->legacy ? BL_STR("Accept: */*\r\nSupported: path, outbound\r\n")
+                                            : BL_STR("Accept: */*\r\nSupported: path, outbound, sticky\r\n");
+        int rc = answer(r, 200, lines, NULL);
+        if (rc < 0 && rc != BL_EGONE)
+                request_free(r);
 }
 
 static void in_dialog(struct bl_dialog *d, struct bl_flow *f, const struct bl_msg *m)
@@ -366,13 +470,15 @@ static void in_dialog(struct bl_dialog *d, struct bl_flow *f, const struct bl_ms
                 return;
         }
         if (m->method == BL_M_OPTIONS) {
-                (void)bl_ua_answer(r, 200, BL_STR("Accept: */*\r\n"), NULL);
+                answer_options(r);
                 return;
         }
         if (m->method == BL_M_INVITE || m->method == BL_M_UPDATE)
                 dialog_refresh_target(d, r->msg);
         if (m->method == BL_M_INVITE)
                 d->inviting = r;
+        if (m->method == BL_M_UPDATE)
+                d->updating = r;
         struct bl_ua_event ev = {
                 .kind = BL_UA_REQUEST, .dialog = d, .request = r, .method = m->method, .flow = f->id, .msg = r->msg};
         ua_event(ua, &ev);
@@ -396,7 +502,7 @@ static void out_of_dialog(struct bl_ua_stack *s, struct bl_flow *f, const struct
                 return;
         }
         if (m->method == BL_M_OPTIONS) {
-                (void)bl_ua_answer(r, 200, BL_STR("Accept: */*\r\nSupported: path, outbound, sticky\r\n"), NULL);
+                answer_options(r);
                 return;
         }
         struct bl_ua_event ev = {

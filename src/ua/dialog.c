@@ -13,6 +13,7 @@ struct bl_dialog *dialog_new(struct bl_ua *ua, bool uac)
                 return NULL;
         d->ua = ua;
         d->uac = uac;
+        d->unknown = true;
         d->state = uac ? DIALOG_CALLING : DIALOG_EARLY;
         char id[20], tag[8];
         ua_random(ua->stack, id, sizeof id);
@@ -25,6 +26,23 @@ struct bl_dialog *dialog_new(struct bl_ua *ua, bool uac)
         return d;
 }
 
+struct bl_dialog *dialog_fork(struct bl_dialog *d, const struct bl_msg *m)
+{
+        struct bl_ua_stack *s = d->ua->stack;
+        struct bl_dialog *f = dialog_new(d->ua, true);
+        if (!f)
+                return NULL;
+        f->fork = true;
+        f->invite = d->invite;
+        f->local_seq = d->local_seq;
+        if (text_set(s, &f->call_id, text_str(&d->call_id)) && text_set(s, &f->local_tag, text_str(&d->local_tag)) &&
+            text_set(s, &f->local_uri, text_str(&d->local_uri)) &&
+            text_set(s, &f->remote_uri, text_str(&d->remote_uri)) && dialog_from_response(f, m) && dialog_index(f) == 0)
+                return f;
+        dialog_free(f);
+        return NULL;
+}
+
 int dialog_index(struct bl_dialog *d)
 {
         return bl_htab_insert(&d->ua->stack->dialogs, &d->node,
@@ -35,14 +53,15 @@ void dialog_free(struct bl_dialog *d)
 {
         struct bl_ua_stack *s = d->ua->stack;
         answer_unacked_drop(d);
-        if (d->node.hash) {
-                bl_htab_remove(&s->dialogs, &d->node);
+        bl_htab_remove(&s->dialogs, &d->node);
+        if (d->remote_tag.n && !d->fork) /* section 3.3: its Record-Route bindings go with it */
+                bl_sticky_end_dialog(bl_hops_sticky(s->hops), bl_hop_dialog(s->hops, text_str(&d->call_id)));
+        if (!d->unknown) {
                 struct bl_ua_event ev = {.kind = BL_UA_DIALOG_GONE, .dialog = d};
-                if (!d->surplus)
-                        ua_event(d->ua, &ev);
+                ua_event(d->ua, &ev);
         }
         struct text *all[] = {&d->call_id,    &d->local_tag, &d->remote_tag, &d->local_uri,
-                              &d->remote_uri, &d->target,    &d->routes,     &d->ack_body};
+                              &d->remote_uri, &d->target,    &d->routes};
         for (unsigned i = 0; i < BL_ARRAY_LEN(all); i++)
                 text_drop(s, all[i]);
         bl_pool_give(s->env->pool, d, sizeof *d);

@@ -19,7 +19,11 @@ struct bl_ua_stack {
         struct bl_hops_conf hop_conf;
         struct bl_htab by_token;   /* bl_ua by the user part of its Contact */
         struct bl_htab dialogs;    /* bl_dialog by Call-ID and local tag */
-        struct bl_htab remembered; /* finals by (Call-ID, remote tag, CSeq, method) */
+        struct bl_htab remembered; /* struct memory: requests not answered yet, and finals */
+        struct bl_link finals;     /* struct memory, oldest first */
+        struct bl_timer forget;    /* the oldest final's end */
+        unsigned n_finals;
+        struct bl_link acks; /* ACKs on their way out */
         struct bl_link uas;
         char sent_by[64];
         uint8_t sent_by_n;
@@ -33,7 +37,7 @@ static inline struct bl_str text_str(const struct text *t)
 {
         return bl_str_make(t->p, t->n);
 }
-bool text_set(struct bl_ua_stack *s, struct text *t, struct bl_str v); /* false without memory: then empty */
+bool text_set(struct bl_ua_stack *s, struct text *t, struct bl_str v); /* false without memory: then as it was */
 void text_drop(struct bl_ua_stack *s, struct text *t);
 
 /* --- registration, one per reg-id --- */
@@ -80,7 +84,9 @@ struct bl_ua {
         struct text outbound_route; /* `<outbound_proxy>`: what requests go by before there is a Service-Route */
         uint32_t expires_s;
         uint8_t flows_wanted;
-        bool legacy, no_outbound, started, stopped;
+        bool legacy, no_outbound, started, stopped, register_off;
+        bool belay;              /* its edges are ours: they answer 100 at once, and have others beside them */
+        struct bl_link requests; /* all of its bl_ua_request */
         void (*event)(void *ctx, const struct bl_ua_event *);
         void *ctx;
 };
@@ -92,6 +98,9 @@ void ua_random(struct bl_ua_stack *s, char *p, size_t n);
 struct bl_str ua_contact(struct bl_ua *ua, const struct bl_try *t);
 /* A flow that carries a registration of this UA; `not_this` is passed over. 0: none. */
 bl_flow_id ua_any_flow(const struct bl_ua *ua, bl_flow_id not_this);
+/* The registered flow that comes after `flow` in turn and leads to the cluster `host` (a sent-by, section 5): where a
+ * response goes whose flow died. 0: none but that one. */
+bl_flow_id ua_next_flow(const struct bl_ua *ua, bl_flow_id flow, struct bl_str host);
 /* A Via value for a try: one sent-by for all flows (section 5), rport, and ;sticky unless legacy. */
 void ua_via(struct bl_ua_stack *s, bool legacy, const struct bl_try *t, struct bl_str branch, struct bl_sb *out);
 void ua_branch(struct bl_ua_stack *s, char out[24]);
@@ -116,18 +125,23 @@ struct bl_dialog {
         struct bl_ua *ua;
         struct bl_hnode node;
         enum dialog_state state;
-        bool uac, invite, surplus; /* surplus: a fork that nobody asked for: ACK, then BYE */
+        bool uac, invite;
+        bool unknown; /* the application has never had this handle: no GONE for it */
+        bool fork;    /* shares Call-ID and local tag with the dialog of its call */
         struct text call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes;
         uint32_t local_seq, remote_seq;
         bool has_remote_seq;
         uint16_t requests;              /* handles that name it */
         struct bl_ua_request *inviting; /* INVITE of ours under way, or of theirs not yet answered: glare */
+        struct bl_ua_request *updating; /* UPDATE of ours or theirs, likewise (RFC 3311 section 5) */
         struct unacked *unacked;
-        uint32_t ack_seq; /* CSeq of the INVITE whose 2xx we ACK */
-        struct text ack_body;
+        struct bl_ua_request *bye;   /* ours, waiting for the ACK (section 15) */
+        struct bl_dialog *next_fork; /* further early dialogs of the same INVITE */
         void *user;
 };
 struct bl_dialog *dialog_new(struct bl_ua *ua, bool uac);
+/* Another dialog of the call `d` whose response `m` has a tag of its own. Indexed. NULL without memory. */
+struct bl_dialog *dialog_fork(struct bl_dialog *d, const struct bl_msg *m);
 void dialog_free(struct bl_dialog *d); /* BL_UA_DIALOG_GONE first when the application knows it */
 void dialog_unref(struct bl_dialog *d);
 /* Section 12.1.2: from a response to our INVITE. */
@@ -144,33 +158,50 @@ struct bl_ua_request {
         struct bl_ua *ua;
         struct bl_dialog *dialog;
         enum bl_method method;
+        struct bl_link link; /* ua->requests */
         bool incoming, answered, cancelled;
-        bool internal; /* no events: BYE of a surplus fork */
+        bool internal; /* no events: a BYE that nobody asked for */
         bool initial;  /* forms its dialog */
         struct text ruri, to, extra, body, body_type, auth, call_id, from_tag;
         uint32_t cseq;
         uint8_t auth_tries, tries;
         struct bl_send *send;     /* ours */
         struct bl_server *server; /* theirs */
-        struct bl_msg *msg;       /* theirs, kept */
+        struct bl_msg *msg;       /* theirs, kept until answered */
+        struct memory *memory;    /* theirs */
+        struct bl_dialog *forks;  /* early dialogs beside `dialog` */
         bl_flow_id flow;
         struct bl_addr source;
         char branch[24];
         char tag[UA_TOKEN]; /* our To tag in answers out of a dialog */
         void *user;
 };
+/* Where a request goes by its route set, also with a strict router on top (RFC 3261 section 12.2.1.1). Borrows. */
+struct route {
+        struct bl_str next, ruri, top, rest,
+                last; /* next: the URI of the next hop; top, rest: name-addrs; last: a URI */
+};
+void route_plan(struct route *way, struct bl_str target, struct bl_str routes);
+void route_put(const struct route *way, struct bl_draft *d, struct bl_str redirect); /* Route lines */
+
 int request_start(struct bl_ua_request *r);
 struct bl_ua_request *request_new(struct bl_ua *ua, enum bl_method method);
 void request_free(struct bl_ua_request *r);
-void request_ack(struct bl_dialog *d, bl_flow_id from, uint32_t cseq);
+/* `auth`: the INVITE's credentials, or empty (RFC 3261 section 13.2.2.4). */
+void request_ack(struct bl_dialog *d, bl_flow_id from, uint32_t cseq, struct bl_str auth);
+void request_ack_drop_all(struct bl_ua_stack *s);
+void request_send_bye(struct bl_dialog *d); /* the one that waited for the ACK, or one of our own */
 
 /* --- incoming --- */
 void answer_request(struct bl_ua_stack *s, struct bl_flow *f, struct bl_msg *m);
 void answer_unacked_drop(struct bl_dialog *d);
 
-/* --- remembered finals --- */
-void memory_put(struct bl_ua_stack *s, const struct bl_msg *req, unsigned status, struct bl_str to_tag,
-                struct bl_str extra, const struct bl_ua_body *body);
-/* True: the request was answered before; it is answered alike. */
+/* --- what was asked already: requests not answered yet, and finals for 64*T1 --- */
+/* True: a copy as a transaction of its own. Answered: alike, or 482 while the first waits (RFC 3261 section 8.2.2.2).
+ */
 bool memory_answer(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_msg *req);
+struct memory *memory_begin(struct bl_ua_stack *s, const struct bl_msg *req); /* NULL without memory */
+void memory_final(struct bl_ua_stack *s, struct memory *m, unsigned status, struct bl_str to_tag, struct bl_str extra,
+                  const struct bl_ua_body *body);
+void memory_drop(struct bl_ua_stack *s, struct memory *m); /* accepts NULL */
 void memory_drop_all(struct bl_ua_stack *s);

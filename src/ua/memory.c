@@ -1,47 +1,62 @@
 /*
- * Finals remembered for 64*T1 by (Call-ID, remote tag, CSeq, method): a request that comes again by another edge, as a
- * transaction of its own, is answered alike and the application hears nothing of it (protocol.md section 5).
+ * What was asked already. A request not answered yet: another copy of it under a transaction of its own is 482 (RFC
+ * 3261 section 8.2.2.2). Finals, for 64*T1: a request that comes again by another edge as a transaction of its own is
+ * answered alike and the application hears nothing of it (protocol.md section 5).
+ *
+ * A key is a keyed hash of 128 bits over Request-URI user, To tag, Call-ID, remote tag, CSeq and method: the user is
+ * the token of one UA, so that a fork which reaches two UAs of one stack is two requests.
  */
 #include "ua/internal.h"
 
+enum { MAX_FINALS = 8192 }; /* the oldest make way */
+
 struct memory {
         struct bl_hnode node;
-        struct bl_timer end;
-        struct bl_ua_stack *stack;
-        struct text key, extra, body, body_type, to_tag;
-        uint16_t status;
+        uint64_t check;
+        struct bl_link link; /* stack->finals, once final */
+        bl_us end;
+        struct text extra, body, body_type, to_tag;
+        uint16_t status; /* 0: not answered yet */
 };
 
-static struct bl_str key_of(const struct bl_msg *m, char *mem, size_t cap)
+static uint64_t hash_of(const struct bl_msg *m, uint64_t seed)
 {
-        struct bl_sb b = {mem, 0, cap, false};
-        bl_sb_add(&b, m->call_id);
-        bl_sb_addc(&b, '\n');
-        bl_sb_add(&b, m->from_tag);
-        bl_sb_addc(&b, '\n');
-        bl_sb_addu(&b, m->cseq.number);
-        bl_sb_addc(&b, '\n');
-        bl_sb_add(&b, m->cseq.method_name);
-        return b.over ? (struct bl_str){NULL, 0} : bl_sb_str(&b);
+        struct bl_uri u;
+        bool ok = bl_uri_parse(m->ruri, &u) == 0;
+        uint64_t h = bl_hash(seed, ok ? u.user : m->ruri);
+        h = bl_hash_mix(h, bl_hash(seed, m->to_tag));
+        h = bl_hash_mix(h, bl_hash(seed, m->call_id));
+        h = bl_hash_mix(h, bl_hash(seed, m->from_tag));
+        h = bl_hash_mix(h, bl_hash(seed, m->cseq.method_name));
+        return bl_hash_mix(h, m->cseq.number);
 }
 
-static struct memory *find(struct bl_ua_stack *s, struct bl_str key)
+static uint64_t check_of(const struct bl_ua_stack *s, const struct bl_msg *m)
 {
-        for (struct bl_hnode *n = bl_htab_first(&s->remembered, bl_hash(s->env->hash_seed, key)); n;
+        return hash_of(m, ~s->env->hash_seed);
+}
+
+static struct memory *find(struct bl_ua_stack *s, const struct bl_msg *req)
+{
+        uint64_t check = check_of(s, req);
+        for (struct bl_hnode *n = bl_htab_first(&s->remembered, hash_of(req, s->env->hash_seed)); n;
              n = bl_htab_next(n)) {
                 struct memory *m = BL_CONTAINER(n, struct memory, node);
-                if (bl_str_eq(text_str(&m->key), key))
+                if (m->check == check)
                         return m;
         }
         return NULL;
 }
 
-static void drop(struct memory *m)
+void memory_drop(struct bl_ua_stack *s, struct memory *m)
 {
-        struct bl_ua_stack *s = m->stack;
+        if (!m)
+                return;
         bl_htab_remove(&s->remembered, &m->node);
-        env_disarm(s->env, &m->end);
-        text_drop(s, &m->key);
+        if (bl_link_linked(&m->link)) {
+                bl_list_remove(&m->link);
+                s->n_finals--;
+        }
         text_drop(s, &m->extra);
         text_drop(s, &m->body);
         text_drop(s, &m->body_type);
@@ -49,42 +64,60 @@ static void drop(struct memory *m)
         bl_pool_give(s->env->pool, m, sizeof *m);
 }
 
-static void over(struct bl_timer *t)
+struct memory *memory_begin(struct bl_ua_stack *s, const struct bl_msg *req)
 {
-        drop(BL_CONTAINER(t, struct memory, end));
-}
-
-void memory_put(struct bl_ua_stack *s, const struct bl_msg *req, unsigned status, struct bl_str to_tag,
-                struct bl_str extra, const struct bl_ua_body *body)
-{
-        char mem[UA_TEXT];
-        struct bl_str key = key_of(req, mem, sizeof mem);
-        if (key.n == 0 || find(s, key))
-                return;
         struct memory *m = bl_pool_zalloc(s->env->pool, sizeof *m);
         if (!m)
-                return;
-        m->stack = s;
-        m->status = (uint16_t)status;
-        m->end.fire = over;
-        bool ok = text_set(s, &m->key, key) && text_set(s, &m->extra, extra) && text_set(s, &m->to_tag, to_tag) &&
+                return NULL;
+        m->check = check_of(s, req);
+        if (bl_htab_insert(&s->remembered, &m->node, hash_of(req, s->env->hash_seed)) < 0) {
+                bl_pool_give(s->env->pool, m, sizeof *m);
+                return NULL;
+        }
+        return m;
+}
+
+static void forget(struct bl_timer *t)
+{
+        struct bl_ua_stack *s = BL_CONTAINER(t, struct bl_ua_stack, forget);
+        while (!bl_list_empty(&s->finals)) {
+                struct memory *m = BL_CONTAINER(s->finals.next, struct memory, link);
+                if (m->end > s->env->now) {
+                        env_arm(s->env, &s->forget, m->end);
+                        return;
+                }
+                memory_drop(s, m);
+        }
+}
+
+void memory_final(struct bl_ua_stack *s, struct memory *m, unsigned status, struct bl_str to_tag, struct bl_str extra,
+                  const struct bl_ua_body *body)
+{
+        uint32_t t1 = s->conf->txn.t1_ms ? s->conf->txn.t1_ms : 500;
+        bool ok = text_set(s, &m->extra, extra) && text_set(s, &m->to_tag, to_tag) &&
                   (!body || (text_set(s, &m->body, body->octets) && text_set(s, &m->body_type, body->type)));
-        if (!ok || bl_htab_insert(&s->remembered, &m->node, bl_hash(s->env->hash_seed, key)) < 0) {
-                drop(m);
+        if (!ok) {
+                memory_drop(s, m);
                 return;
         }
-        uint32_t t1 = s->conf->txn.t1_ms ? s->conf->txn.t1_ms : 500;
-        env_arm_in(s->env, &m->end, BL_MS(64ull * t1));
+        if (s->n_finals == MAX_FINALS)
+                memory_drop(s, BL_CONTAINER(s->finals.next, struct memory, link));
+        m->status = (uint16_t)status;
+        m->end = s->env->now + BL_MS(64ull * t1);
+        bool first = bl_list_empty(&s->finals);
+        bl_list_push_back(&s->finals, &m->link);
+        s->n_finals++;
+        s->forget.fire = forget;
+        if (first)
+                env_arm(s->env, &s->forget, m->end);
 }
 
 bool memory_answer(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_msg *req)
 {
-        char mem[UA_TEXT];
-        struct bl_str key = key_of(req, mem, sizeof mem);
-        struct memory *m = key.n ? find(s, key) : NULL;
+        struct memory *m = find(s, req);
         if (!m)
                 return false;
-        struct bl_response r = {.status = m->status,
+        struct bl_response r = {.status = m->status ? m->status : 482,
                                 .to_tag = text_str(&m->to_tag),
                                 .extra = text_str(&m->extra),
                                 .body = text_str(&m->body),
@@ -94,13 +127,9 @@ bool memory_answer(struct bl_ua_stack *s, struct bl_flow *f, const struct bl_msg
         return true;
 }
 
-static void drop_node(struct bl_hnode *n, void *arg)
-{
-        (void)arg;
-        drop(BL_CONTAINER(n, struct memory, node));
-}
-
 void memory_drop_all(struct bl_ua_stack *s)
 {
-        bl_htab_each(&s->remembered, drop_node, NULL);
+        env_disarm(s->env, &s->forget);
+        while (s->finals.next && !bl_list_empty(&s->finals))
+                memory_drop(s, BL_CONTAINER(s->finals.next, struct memory, link));
 }

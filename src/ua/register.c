@@ -149,7 +149,7 @@ static void try_now(struct reg *r)
         w.call_id = text_str(&r->call_id);
         w.flags = BL_SEND_NO_REDIRECT | BL_SEND_USE_MADDR; /* discovery follows its own redirects */
         w.flags |= BL_SEND_ONE_ROUND; /* an address that is dead: RFC 5626 section 4.5 says when again */
-        if (r->route.n && !ua->legacy)
+        if (!ua->legacy && (r->redirects || ua->belay))
                 w.flags |= BL_SEND_BELAY; /* a silent edge is not waited for: the cluster has others */
         /* A maddr here came from configuration, an Outbound-Proxy or a redirect: it counts (3.2). */
         if (r->flow) { /* refreshes stay on their flow (step 8), and so does the answer to a challenge */
@@ -588,6 +588,8 @@ static void take_list(struct reg *r, const struct bl_msg *m, enum bl_hid id, boo
 
 static void take_lists(struct reg *r, const struct bl_msg *m)
 {
+        if (bl_msg_has(m, BL_H_OUTBOUND_PROXY) || bl_msg_has(m, BL_H_ALTERNATIVE_PROXIES))
+                r->ua->belay = true;
         /* An adopting edge lists the set anew; only a UA without one opens further flows for it. */
         if (bl_msg_has(m, BL_H_OUTBOUND_PROXY))
                 take_list(r, m, BL_H_OUTBOUND_PROXY, r->home_edge.n == 0 || r->unreachable > 0);

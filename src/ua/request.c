@@ -7,7 +7,10 @@
 
 static const struct bl_send_user request_send;
 
+enum { MAX_FORKS = 8 }; /* early dialogs of one call beside the first */
+
 static const struct bl_str NONE = {NULL, 0};
+static void no_answer(struct bl_ua_request *r, unsigned status, const char *reason, bool local);
 #define ALLOW BL_STR("INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE, NOTIFY, REFER")
 
 struct bl_ua_request *request_new(struct bl_ua *ua, enum bl_method method)
@@ -17,7 +20,30 @@ struct bl_ua_request *request_new(struct bl_ua *ua, enum bl_method method)
                 return NULL;
         r->ua = ua;
         r->method = method;
+        bl_list_push_back(&ua->requests, &r->link);
         return r;
+}
+
+static void request_leave_dialog(const struct bl_ua_request *r, struct bl_dialog *d)
+{
+        if (d->inviting == r)
+                d->inviting = NULL;
+        if (d->updating == r)
+                d->updating = NULL;
+        if (d->bye == r)
+                d->bye = NULL;
+}
+
+/* Early dialogs of a fork end when one has been confirmed, or none was. */
+static void forks_end(struct bl_ua_request *r)
+{
+        while (r->forks) {
+                struct bl_dialog *f = r->forks;
+                r->forks = f->next_fork;
+                f->next_fork = NULL;
+                f->inviting = NULL;
+                dialog_end(f);
+        }
 }
 
 void request_free(struct bl_ua_request *r)
@@ -26,8 +52,11 @@ void request_free(struct bl_ua_request *r)
         struct bl_dialog *d = r->dialog;
         struct text *all[] = {&r->ruri,      &r->to,   &r->extra,   &r->body,
                               &r->body_type, &r->auth, &r->call_id, &r->from_tag};
-        if (d && d->inviting == r)
-                d->inviting = NULL;
+        if (d)
+                request_leave_dialog(r, d);
+        forks_end(r);
+        bl_list_remove(&r->link);
+        memory_drop(s, r->memory);
         bl_send_free(r->send);
         if (r->server)
                 bl_server_forget(r->server);
@@ -47,39 +76,6 @@ static struct bl_str routes_of(const struct bl_ua_request *r)
         if (r->dialog && r->dialog->state != DIALOG_CALLING)
                 return text_str(&r->dialog->routes);
         return r->ua->service_route.n ? text_str(&r->ua->service_route) : text_str(&r->ua->outbound_route);
-}
-
-/* The first value of a comma list of name-addrs (no commas outside <>: we wrote it), and the rest. */
-static struct bl_str cut_first(struct bl_str list, struct bl_str *ret_rest)
-{
-        int depth = 0;
-        for (size_t i = 0; i < list.n; i++) {
-                depth += list.p[i] == '<';
-                depth -= list.p[i] == '>';
-                if (list.p[i] == ',' && depth == 0) {
-                        *ret_rest = bl_str_trim(bl_str_from(list, i + 1));
-                        return bl_str_trim(bl_str_make(list.p, i));
-                }
-        }
-        *ret_rest = NONE;
-        return list;
-}
-
-static void put_routes(struct bl_draft *d, struct bl_str routes, struct bl_str top)
-{
-        struct bl_str rest, first = cut_first(routes, &rest);
-        char text[UA_TEXT];
-        struct bl_sb b = BL_SB(text);
-        if (top.n) { /* a redirect's target in place of the topmost */
-                bl_sb_addc(&b, '<');
-                bl_sb_add(&b, top);
-                bl_sb_addc(&b, '>');
-                first = b.over ? first : bl_sb_str(&b);
-        }
-        if (first.n)
-                bl_draft_header(d, BL_H_ROUTE, first);
-        if (rest.n)
-                bl_draft_header(d, BL_H_ROUTE, rest);
 }
 
 static void put_parties(const struct bl_ua_request *r, struct bl_draft *d)
@@ -118,11 +114,13 @@ static int render(void *ctx, struct bl_send *s, const struct bl_try *t, struct b
         struct bl_draft d;
         char text[UA_TEXT];
         struct bl_sb b = BL_SB(text);
-        bl_draft_request(&d, ua->stack->env->pool, bl_method_name(r->method), text_str(&r->ruri));
+        struct route way;
+        route_plan(&way, text_str(&r->ruri), routes_of(r));
+        bl_draft_request(&d, ua->stack->env->pool, bl_method_name(r->method), way.ruri);
         ua_via(ua->stack, ua->legacy, t, ua_branch_str(r->branch), &b);
         bl_draft_header(&d, BL_H_VIA, bl_sb_str(&b));
         bl_draft_header(&d, BL_H_MAX_FORWARDS, BL_STR("70"));
-        put_routes(&d, routes_of(r), t->route);
+        route_put(&way, &d, t->route);
         put_parties(r, &d);
         if (has_contact(r->method)) {
                 struct bl_str contact = ua_contact(ua, t);
@@ -141,137 +139,59 @@ static int render(void *ctx, struct bl_send *s, const struct bl_try *t, struct b
 int request_start(struct bl_ua_request *r)
 {
         struct bl_ua_stack *s = r->ua->stack;
-        struct bl_str rest, first = cut_first(routes_of(r), &rest);
-        struct bl_nameaddr na;
+        struct route way;
         struct bl_send_want w = {.method = r->method, .method_name = bl_method_name(r->method)};
+        route_plan(&way, text_str(&r->ruri), routes_of(r));
         w.in_dialog = r->dialog && r->dialog->remote_tag.n > 0;
         w.call_id = r->dialog ? text_str(&r->dialog->call_id) : text_str(&r->call_id);
-        if (first.n && bl_nameaddr_parse(first, &na) == 0)
-                w.u = na.uri;
-        else if (bl_uri_parse(text_str(&r->ruri), &w.u) < 0)
+        if (bl_uri_parse(way.next, &w.u) < 0)
                 return BL_EINVAL;
         ua_branch(s, r->branch);
         w.branch = ua_branch_str(r->branch);
-        w.flags = BL_SEND_BELAY; /* an edge answers 100 at once: silence means another flow */
+        w.flags = r->ua->belay ? BL_SEND_BELAY : 0; /* silence means another flow */
         if (r->ua->legacy) {
-                w.flow = ua_any_flow(r->ua,
-                                     0); /* RFC 5626 4.3: by a registered flow, wherever its Route may resolve to */
+                /* RFC 5626 section 4.3: by a registered flow, wherever its Route may resolve to. */
+                w.flow = ua_any_flow(r->ua, 0);
                 w.flags = w.flow ? BL_SEND_PINNED : 0;
         }
         return bl_send_start(s->hops, &w, &request_send, r, &r->send);
 }
 
-/* --- ACK for 2xx --- */
-
-struct ack {
-        struct bl_ua_stack *stack;
-        struct bl_send *send;
-        struct bl_str ruri, routes, lines;
-        char branch[24];
-        bool legacy;
-        uint32_t size;
-        char text[];
-};
-
-static int render_ack(void *ctx, struct bl_send *s, const struct bl_try *t, struct bl_buf **ret)
-{
-        (void)s;
-        struct ack *a = ctx;
-        struct bl_draft d;
-        char text[UA_TEXT];
-        struct bl_sb b = BL_SB(text);
-        bl_draft_request(&d, a->stack->env->pool, BL_STR("ACK"), a->ruri);
-        ua_via(a->stack, a->legacy, t, ua_branch_str(a->branch), &b);
-        bl_draft_header(&d, BL_H_VIA, bl_sb_str(&b));
-        bl_draft_header(&d, BL_H_MAX_FORWARDS, BL_STR("70"));
-        put_routes(&d, a->routes, t->route);
-        bl_draft_lines(&d, a->lines);
-        return bl_draft_end(&d, NONE, NONE, ret);
-}
-
-static void acked(void *ctx, struct bl_send *s, unsigned status, const char *reason)
-{
-        struct ack *a = ctx;
-        (void)s;
-        (void)status;
-        (void)reason;
-        bl_pool_give(a->stack->env->pool, a, a->size);
-}
-
-static const struct bl_send_user ack_send = {.render = render_ack, .failed = acked};
-
-void request_ack(struct bl_dialog *d, bl_flow_id from, uint32_t cseq)
-{
-        struct bl_ua_stack *s = d->ua->stack;
-        char lines[UA_TEXT];
-        struct bl_sb b = BL_SB(lines);
-        bl_sb_fmt(&b, "From: <%.*s>;tag=%.*s\r\nTo: <%.*s>;tag=%.*s\r\nCall-ID: %.*s\r\nCSeq: %u ACK\r\n",
-                  BL_STR_ARG(text_str(&d->local_uri)), BL_STR_ARG(text_str(&d->local_tag)),
-                  BL_STR_ARG(text_str(&d->remote_uri)), BL_STR_ARG(text_str(&d->remote_tag)),
-                  BL_STR_ARG(text_str(&d->call_id)), cseq);
-        size_t n = sizeof(struct ack) + d->target.n + d->routes.n + b.n;
-        struct ack *a = b.over ? NULL : bl_pool_zalloc(s->env->pool, n);
-        if (!a)
-                return;
-        a->stack = s;
-        a->size = (uint32_t)n;
-        a->legacy = d->ua->legacy;
-        char *p = a->text;
-        struct bl_str *slot[] = {&a->ruri, &a->routes, &a->lines},
-                      src[] = {text_str(&d->target), text_str(&d->routes), bl_sb_str(&b)};
-        for (unsigned i = 0; i < 3; i++) {
-                if (src[i].n)
-                        memcpy(p, src[i].p, src[i].n);
-                *slot[i] = bl_str_make(p, src[i].n);
-                p += src[i].n;
-        }
-        ua_branch(s, a->branch);
-        struct bl_str rest, first = cut_first(a->routes, &rest);
-        struct bl_nameaddr na;
-        struct bl_send_want w = {.method = BL_M_ACK,
-                                 .method_name = BL_STR("ACK"),
-                                 .branch = ua_branch_str(a->branch),
-                                 .call_id = text_str(&d->call_id),
-                                 .in_dialog = true};
-        int rc = first.n ? bl_nameaddr_parse(first, &na) : bl_uri_parse(a->ruri, &na.uri);
-        w.u = na.uri;
-        /* Each copy of a 2xx is ACKed on the flow it came by (section 5), as long as that lives. */
-        if (rc == 0 && bl_flow_get(bl_txns_flows(s->txns), from)) {
-                w.flags = BL_SEND_PINNED;
-                w.flow = from;
-        }
-        if (rc < 0 || bl_send_once(s->hops, &w, &ack_send, a, &a->send) < 0)
-                bl_pool_give(s->env->pool, a, n);
-}
-
 /* --- responses --- */
 
-static void surplus_bye(struct bl_ua_request *invite, bl_flow_id from, const struct bl_msg *m)
+/* RFC 3261 section 13.2.2.4: another branch of a fork answered too. It is ACKed, then ended: one call is what was
+ * asked for. */
+static void surplus_2xx(struct bl_ua_request *invite, bl_flow_id from, const struct bl_msg *m)
 {
-        struct bl_dialog *main = invite->dialog,
-                         *d = dialog_find(main->ua->stack, m->call_id, text_str(&main->local_tag), m->to_tag);
-        if (!d) { /* RFC 3261 13.2.2.4: another branch of a fork answered too */
-                d = dialog_new(main->ua, true);
-                if (!d)
-                        return;
-                struct bl_ua_stack *s = main->ua->stack;
-                d->surplus = true;
-                if (!text_set(s, &d->call_id, m->call_id) || !text_set(s, &d->local_tag, text_str(&main->local_tag)) ||
-                    !text_set(s, &d->local_uri, text_str(&main->local_uri)) ||
-                    !text_set(s, &d->remote_uri, text_str(&main->remote_uri)) || !dialog_from_response(d, m) ||
-                    dialog_index(d) < 0) {
-                        dialog_free(d);
-                        return;
-                }
-                d->local_seq = invite->cseq;
-                d->state = DIALOG_CONFIRMED;
-                request_ack(d, from, m->cseq.number);
-                struct bl_ua_request *bye;
-                if (bl_ua_in_dialog(d, BL_M_BYE, NONE, NULL, &bye) == 0)
-                        bye->internal = true;
+        struct bl_dialog *call = invite->dialog,
+                         *d = dialog_find(call->ua->stack, m->call_id, text_str(&call->local_tag), m->to_tag);
+        if (d && d->state == DIALOG_ENDED) { /* its BYE is under way */
+                request_ack(d, from, m->cseq.number, text_str(&invite->auth));
                 return;
         }
-        request_ack(d, from, m->cseq.number);
+        if (!d)
+                d = dialog_fork(call, m);
+        if (!d)
+                return; /* no memory: the next copy of the 2xx tries again */
+        d->state = DIALOG_CONFIRMED;
+        request_ack(d, from, m->cseq.number, text_str(&invite->auth));
+        request_send_bye(d);
+}
+
+void request_send_bye(struct bl_dialog *d)
+{
+        struct bl_ua_request *bye = d->bye;
+        if (bye) {
+                d->bye = NULL;
+                d->state = DIALOG_ENDED;
+                if (request_start(bye) < 0)
+                        no_answer(bye, 503, "the BYE could not be sent", true);
+                return;
+        }
+        if (bl_ua_in_dialog(d, BL_M_BYE, NONE, NULL, &bye) == 0)
+                bye->internal = true;
+        else
+                dialog_end(d);
 }
 
 static bool answer_challenge(struct bl_ua_request *r, const struct bl_msg *m)
@@ -283,7 +203,7 @@ static bool answer_challenge(struct bl_ua_request *r, const struct bl_msg *m)
         uint8_t cnonce[8];
         struct bl_digest_session session = {
                 0}; /* proxies' realms differ from the registrar's: one per request is enough */
-        if (r->auth_tries++ >= 2 || ua->password.n == 0 || bl_digest_take(&session, m) < 0)
+        if (r->cancelled || r->auth_tries++ >= 2 || ua->password.n == 0 || bl_digest_take(&session, m) < 0)
                 return false;
         s->env->ops->random(s->env, cnonce, sizeof cnonce);
         bl_digest_answer(&session, text_str(&ua->auth_user), text_str(&ua->password), bl_method_name(r->method),
@@ -297,7 +217,15 @@ static bool answer_challenge(struct bl_ua_request *r, const struct bl_msg *m)
                 r->cseq = ++r->dialog->local_seq;
         else
                 r->cseq++;
-        return request_start(r) == 0;
+        if (r->initial) { /* early dialogs were the old transaction's */
+                forks_end(r);
+                text_drop(s, &r->dialog->remote_tag);
+                text_drop(s, &r->dialog->routes);
+                r->dialog->state = DIALOG_CALLING;
+        }
+        if (request_start(r) < 0)
+                no_answer(r, 503, "the request could not be sent again", true);
+        return true;
 }
 
 /* RFC 3261 12.2.1.2 and section 15: what ends a dialog besides BYE's own answer. */
@@ -311,11 +239,71 @@ static void finish(struct bl_ua_request *r, struct bl_ua_event *ev)
         struct bl_dialog *d = r->dialog;
         unsigned status = ev->status;
         bool ends = d && ((r->initial && status >= 300) || (!r->initial && ends_dialog(r, status)));
+        struct bl_ua *ua = r->ua;
+        forks_end(r);
+        if (d)
+                request_leave_dialog(r, d); /* the application may ask for the next at once */
         if (!r->internal)
-                ua_event(r->ua, ev);
+                ua_event(ua, ev);
+        /* A 408 leaves the far end with a dialog that it is told of (section 12.2.1.2); a 481 shows it has none. */
+        if (ends && r->method != BL_M_BYE && !r->initial && status == 408 && d->invite &&
+            d->state == DIALOG_CONFIRMED) {
+                request_free(r);
+                request_send_bye(d);
+                return;
+        }
         if (ends)
                 d->state = DIALOG_ENDED;
         request_free(r); /* lets go of the dialog, which goes when it has ended */
+}
+
+/* The first 2xx makes the dialog, whichever branch it came from: the call's handle is that dialog from now on, the
+ * other early ones end (13.2.2.4). */
+static bool take_2xx(struct bl_ua_request *r, const struct bl_msg *m)
+{
+        struct bl_dialog *d = r->dialog;
+        if (!bl_str_eq(text_str(&d->remote_tag), m->to_tag)) {
+                d->has_remote_seq = false;
+                for (const struct bl_dialog *f = r->forks; f; f = f->next_fork) {
+                        if (!bl_str_eq(text_str(&f->remote_tag), m->to_tag))
+                                continue;
+                        d->remote_seq = f->remote_seq;
+                        d->has_remote_seq = f->has_remote_seq;
+                        d->local_seq = f->local_seq > d->local_seq ? f->local_seq : d->local_seq;
+                }
+        }
+        if (!dialog_from_response(d, m))
+                return false;
+        forks_end(r);
+        return true;
+}
+
+/* The early dialog that a provisional response belongs to: each tag makes one (section 12.1). */
+static struct bl_dialog *early_dialog(struct bl_ua_request *r, const struct bl_msg *m)
+{
+        struct bl_dialog *d = r->dialog;
+        unsigned n = 0;
+        if (!d || !r->initial || m->to_tag.n == 0 || r->answered)
+                return d;
+        if (d->remote_tag.n == 0) {
+                if (dialog_from_response(d, m))
+                        d->state = DIALOG_EARLY;
+                return d;
+        }
+        if (bl_str_eq(text_str(&d->remote_tag), m->to_tag))
+                return d;
+        for (struct bl_dialog *f = r->forks; f; f = f->next_fork, n++)
+                if (bl_str_eq(text_str(&f->remote_tag), m->to_tag))
+                        return f;
+        struct bl_dialog *f = n < MAX_FORKS ? dialog_fork(d, m) : NULL;
+        if (!f)
+                return d;
+        f->state = DIALOG_EARLY;
+        f->inviting = r;
+        f->unknown = false;
+        f->next_fork = r->forks;
+        r->forks = f;
+        return f;
 }
 
 static void on_invite_2xx(struct bl_ua_request *r, bl_flow_id from, const struct bl_msg *m, struct bl_ua_event *ev)
@@ -324,25 +312,21 @@ static void on_invite_2xx(struct bl_ua_request *r, bl_flow_id from, const struct
         struct bl_flow *f = bl_flow_get(bl_txns_flows(r->ua->stack->txns), from);
         if (r->answered) { /* a copy, or another branch of a fork */
                 if (bl_str_eq(text_str(&d->remote_tag), m->to_tag))
-                        request_ack(d, from, m->cseq.number);
-                else
-                        surplus_bye(r, from, m);
+                        request_ack(d, from, m->cseq.number, text_str(&r->auth));
+                else if (r->initial)
+                        surplus_2xx(r, from, m);
                 return;
         }
-        r->answered = true;
         if (r->initial) {
-                if (!dialog_from_response(d, m)) {
-                        ev->status = 500;
-                        finish(r, ev);
-                        return;
-                }
+                if (!take_2xx(r, m))
+                        return; /* no memory: the next copy finds some */
                 d->state = DIALOG_CONFIRMED;
         } else
                 dialog_refresh_target(d, m);
-        if (d->inviting == r)
-                d->inviting = NULL;
+        r->answered = true;
+        request_leave_dialog(r, d);
         bl_hop_learn_client(r->ua->stack->hops, f, NULL, m, NONE);
-        request_ack(d, from, m->cseq.number);
+        request_ack(d, from, m->cseq.number, text_str(&r->auth));
         ua_event(r->ua, ev);
         /* The request lives on until `ended`: later 2xx of other branches come by it (RFC 6026). */
 }
@@ -361,11 +345,10 @@ static void response(void *ctx, struct bl_send *s, bl_flow_id from, const struct
                                  .flow = from,
                                  .msg = m};
         if (m->status < 200) {
-                if (d && r->initial && m->to_tag.n && m->status > 100 && d->state <= DIALOG_EARLY &&
-                    d->remote_tag.n == 0 && dialog_from_response(d, m))
-                        d->state = DIALOG_EARLY;
-                if (m->status > 100 && !r->internal)
-                        ua_event(r->ua, &ev);
+                if (m->status == 100 || r->internal)
+                        return;
+                ev.dialog = early_dialog(r, m);
+                ua_event(r->ua, &ev);
                 return;
         }
         if (r->method == BL_M_BYE && bl_send_unsure(s)) /* section 5: the far end had the BYE already */
@@ -376,14 +359,13 @@ static void response(void *ctx, struct bl_send *s, bl_flow_id from, const struct
         }
         if ((m->status == 401 || m->status == 407) && answer_challenge(r, m))
                 return;
-        if (m->status < 300 && d)
+        if (m->status < 300 && r->method == BL_M_UPDATE && d)
                 dialog_refresh_target(d, m);
         finish(r, &ev);
 }
 
-static void failed(void *ctx, struct bl_send *s, unsigned status, const char *reason)
+static void no_answer(struct bl_ua_request *r, unsigned status, const char *reason, bool local)
 {
-        struct bl_ua_request *r = ctx;
         struct bl_ua_event ev = {.kind = BL_UA_ANSWERED,
                                  .request = r,
                                  .dialog = r->dialog,
@@ -391,10 +373,16 @@ static void failed(void *ctx, struct bl_send *s, unsigned status, const char *re
                                  .status = status,
                                  .reason = bl_str_z(reason),
                                  .tries = r->tries,
-                                 .local = true};
+                                 .local = local};
+        finish(r, &ev);
+}
+
+static void failed(void *ctx, struct bl_send *s, unsigned status, const char *reason)
+{
+        struct bl_ua_request *r = ctx;
         r->send = NULL;
         bl_send_free(s); /* no `ended`: the request may be gone by then */
-        finish(r, &ev);
+        no_answer(r, status, reason, true);
 }
 
 static void ended(void *ctx, struct bl_send *s)
@@ -458,15 +446,19 @@ int bl_ua_call(struct bl_ua *ua, struct bl_str to, struct bl_str extra, const st
         int rc = start_or_free(r, ok, ret_request);
         if (rc < 0 && ok)
                 dialog_end(d);
+        if (rc == 0)
+                d->unknown = false;
         return rc;
 }
 
 int bl_ua_in_dialog(struct bl_dialog *d, enum bl_method method, struct bl_str extra, const struct bl_ua_body *body,
                     struct bl_ua_request **ret_request)
 {
-        if (d->state == DIALOG_ENDED || d->state == DIALOG_CALLING || method == BL_M_ACK || method == BL_M_CANCEL)
+        bool hold = method == BL_M_BYE && d->unacked; /* section 15: not before the ACK, or its time is over */
+        if (d->state == DIALOG_ENDED || d->state == DIALOG_CALLING || d->bye || method == BL_M_ACK ||
+            method == BL_M_CANCEL || (method == BL_M_BYE && d->state == DIALOG_EARLY && !d->uac))
                 return BL_EINVAL;
-        if (method == BL_M_INVITE && d->inviting) /* section 14.1 */
+        if ((method == BL_M_INVITE && d->inviting) || (method == BL_M_UPDATE && d->updating)) /* section 14.1 */
                 return BL_EFULL;
         struct bl_ua_request *r = request_new(d->ua, method);
         if (!r)
@@ -479,6 +471,12 @@ int bl_ua_in_dialog(struct bl_dialog *d, enum bl_method method, struct bl_str ex
         bool ok = text_set(d->ua->stack, &r->ruri, text_str(&d->target)) && take_body(r, extra, body);
         if (method == BL_M_INVITE)
                 d->inviting = r;
+        if (method == BL_M_UPDATE)
+                d->updating = r;
+        if (ok && hold) {
+                d->bye = *ret_request = r;
+                return 0;
+        }
         int rc = start_or_free(r, ok, ret_request);
         if (rc == 0 && method == BL_M_BYE) {
                 d->state = DIALOG_ENDED; /* section 15.1.1: gone with the sending; the handle waits for the answer */

@@ -16,10 +16,12 @@ bool text_set(struct bl_ua_stack *s, struct text *t, struct bl_str v)
                 if (p)
                         memcpy(p, v.p, v.n);
         }
+        if (v.n && !p)
+                return false;
         text_drop(s, t);
         t->p = p;
-        t->n = p ? (uint16_t)v.n : 0;
-        return p || v.n == 0;
+        t->n = (uint16_t)v.n;
+        return true;
 }
 
 void text_drop(struct bl_ua_stack *s, struct text *t)
@@ -71,6 +73,22 @@ bl_flow_id ua_any_flow(const struct bl_ua *ua, bl_flow_id not_this)
         return 0;
 }
 
+bl_flow_id ua_next_flow(const struct bl_ua *ua, bl_flow_id flow, struct bl_str host)
+{
+        struct bl_flows *flows = bl_txns_flows(ua->stack->txns);
+        unsigned at = 0;
+        while (at < UA_FLOWS && !(ua->reg[at] && ua->reg[at]->flow == flow))
+                at++;
+        for (unsigned i = 1; i <= UA_FLOWS; i++) {
+                const struct reg *r = ua->reg[(at + i) % UA_FLOWS];
+                struct bl_flow *f =
+                        r && r->state == REG_REGISTERED && r->flow != flow ? bl_flow_get(flows, r->flow) : NULL;
+                if (f && f->state == BL_FLOW_UP && bl_flow_linked(f, host))
+                        return r->flow;
+        }
+        return 0;
+}
+
 unsigned bl_ua_flows(const struct bl_ua *ua)
 {
         unsigned n = 0;
@@ -116,6 +134,8 @@ struct bl_ua_stack *bl_ua_stack_new(struct env *env, const struct bl_ua_stack_co
         s->env = env;
         s->conf = conf;
         bl_list_init(&s->uas);
+        bl_list_init(&s->finals);
+        bl_list_init(&s->acks);
         s->hop_conf = conf->hop;
         s->hop_conf.may_open = true;
         s->hop_conf.no_reopen = true; /* registrations recover their flows themselves, RFC 5626 section 4.5 */
@@ -148,6 +168,7 @@ void bl_ua_stack_free(struct bl_ua_stack *s)
         while (s->uas.next && !bl_list_empty(&s->uas))
                 bl_ua_free(BL_CONTAINER(s->uas.next, struct bl_ua, link));
         memory_drop_all(s);
+        request_ack_drop_all(s);
         bl_hops_free(s->hops); /* its sends hold client transactions */
         s->hops = NULL;
         if (s->txns)
@@ -180,18 +201,24 @@ static void random_instance(struct bl_ua_stack *s, struct bl_sb *b)
         }
 }
 
+enum { MAX_TEXT = 255 }; /* of each text in a bl_ua_conf: what is written with them has room for that */
+
 static bool fill(struct bl_ua *ua, const struct bl_ua_conf *c)
 {
         struct bl_ua_stack *s = ua->stack;
         struct bl_uri aor;
         char inst[64];
         struct bl_sb b = BL_SB(inst);
-        if (bl_uri_parse(c->aor, &aor) < 0 || aor.user.n == 0)
+        if (bl_uri_parse(c->aor, &aor) < 0 || aor.user.n == 0 || aor.host.n == 0)
+                return false;
+        if (c->aor.n > MAX_TEXT || c->display.n > MAX_TEXT || c->auth_user.n > MAX_TEXT || c->password.n > MAX_TEXT ||
+            c->instance.n > MAX_TEXT || c->outbound_proxy.n > MAX_TEXT)
                 return false;
         random_instance(s, &b);
         ua->expires_s = c->expires_s ? c->expires_s : 600;
         ua->flows_wanted = (uint8_t)(c->flows < UA_FLOWS ? c->flows : UA_FLOWS);
         ua->legacy = c->legacy;
+        ua->register_off = c->register_off;
         ua->event = c->event;
         ua->ctx = c->ctx;
         ua_random(s, ua->token, sizeof ua->token);
@@ -213,6 +240,7 @@ struct bl_ua *bl_ua_new(struct bl_ua_stack *s, const struct bl_ua_conf *conf)
         if (!ua)
                 return NULL;
         ua->stack = s;
+        bl_list_init(&ua->requests);
         bl_list_push_back(&s->uas, &ua->link);
         if (!fill(ua, conf) || bl_htab_insert(&s->by_token, &ua->by_token,
                                               bl_hash(s->env->hash_seed, bl_str_make(ua->token, UA_TOKEN))) < 0) {
@@ -236,9 +264,10 @@ void bl_ua_free(struct bl_ua *ua)
         struct bl_ua_stack *s = ua->stack;
         ua->event = NULL;
         reg_free_all(ua);
+        while (!bl_list_empty(&ua->requests))
+                request_free(BL_CONTAINER(ua->requests.next, struct bl_ua_request, link));
         bl_htab_each(&s->dialogs, free_dialog_of, ua);
-        if (ua->by_token.hash || s->by_token.count)
-                bl_htab_remove(&s->by_token, &ua->by_token);
+        bl_htab_remove(&s->by_token, &ua->by_token);
         bl_list_remove(&ua->link);
         struct text *all[] = {&ua->aor,       &ua->user,          &ua->domain,        &ua->display,
                               &ua->auth_user, &ua->password,      &ua->instance,      &ua->outbound_proxy,
@@ -254,7 +283,8 @@ void bl_ua_start(struct bl_ua *ua)
 {
         ua->started = true;
         ua->stopped = false;
-        reg_start(ua);
+        if (!ua->register_off)
+                reg_start(ua);
 }
 
 void bl_ua_stop(struct bl_ua *ua)
