@@ -228,7 +228,7 @@ static void on_final(struct bl_client *ct, struct bl_client_try *try, bl_flow_id
 {
         bool again = try->answered;
         if (ct->method == BL_M_INVITE)
-                bl_try_ack(try, m); /* retransmitted ones too (17.1.1.2) */
+                bl_try_ack(try, from, m); /* retransmitted ones too (17.1.1.2) */
         bl_try_done(try);
         if (ct->own) {
                 bl_client_settle(ct);

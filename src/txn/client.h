@@ -60,7 +60,7 @@ struct bl_client_try *bl_try_answered_by(const struct bl_client *ct, bl_flow_id 
 void bl_try_stop(struct bl_client_try *try); /* its retransmissions */
 void bl_try_stop_all(struct bl_client *ct);
 void bl_try_done(struct bl_client_try *try); /* its final response came */
-void bl_try_ack(struct bl_client_try *try, const struct bl_msg *response);
+void bl_try_ack(struct bl_client_try *try, bl_flow_id from, const struct bl_msg *response);
 void bl_try_cancel(struct bl_client_try *try);
 void bl_try_release(struct bl_client_try *try, bool keep_request); /* no more watching and retransmitting */
 void bl_try_free(struct bl_client_try *try);

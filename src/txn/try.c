@@ -234,7 +234,7 @@ static int write_hop(struct bl_client_try *try, enum bl_method method, struct bl
 }
 
 /* RFC 3261 17.1.1.3; what was sent for an earlier copy of the response is sent again. */
-void bl_try_ack(struct bl_client_try *try, const struct bl_msg *response)
+void bl_try_ack(struct bl_client_try *try, bl_flow_id from, const struct bl_msg *response)
 {
         struct bl_txns *t = txns(try);
         struct bl_msg *sent;
@@ -248,7 +248,10 @@ void bl_try_ack(struct bl_client_try *try, const struct bl_msg *response)
                 bl_buf_unref(t->env->pool, ack);
                 try->acked = true;
         }
-        (void)bl_flow_send(t->flows, try->flow, try->request);
+        (void)bl_flow_send(t->flows, try->flow, try->request); /* where the request went */
+        /* An answer that took another way, because its own is dead, is repeated until its ACK goes that way, too. */
+        if (from != try->flow)
+                (void)bl_flow_send(t->flows, from, try->request);
 }
 
 /* RFC 3261 9.1: a transaction of its own with the branch of the INVITE; one for all flows, each answered for itself. */
