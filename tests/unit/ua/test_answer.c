@@ -136,11 +136,12 @@ static void finals_are_remembered(void **state)
         (void)state;
         struct rig *r = rig_up(BL_UDP);
         struct seen *s = invited(r, "one");
+        const char *tag = tag_of(r, s->ev.dialog);
         ask(&r->end[E2], "INVITE", "two", "", 1);
         (void)expect(&r->end[E2], "SIP/2.0 482");
         assert_int_equal(answer_with(r, s->ev.request, 486), 0);
         struct got *first = expect(&r->end[E1], "SIP/2.0 486");
-        ask(&r->end[E1], "ACK", "one", tag_of(r, s->ev.dialog), 1);
+        ask(&r->end[E1], "ACK", "one", tag, 1);
         ask(&r->end[E2], "INVITE", "three", "", 1);
         struct got *again = expect(&r->end[E2], "SIP/2.0 486");
         assert_true(bl_str_eq(first->m->to_tag, again->m->to_tag));
