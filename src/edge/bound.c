@@ -45,7 +45,7 @@ static struct edge_flow *flow_data(struct bl_edge *e, struct bl_flow *f)
         return f->user;
 }
 
-static void drop(struct bl_edge *e, struct bl_flow *f, struct bound *b)
+void edge_bound_drop(struct bl_edge *e, struct bl_flow *f, struct bound *b)
 {
         struct bl_uri u;
         if (bl_uri_parse(bound_uri(b), &u) == 0)
@@ -63,7 +63,7 @@ static void expired(struct bl_timer *t)
         struct bound *b = BL_CONTAINER(t, struct bound, expiry);
         struct bl_flow *f = bl_flow_get(bl_txns_flows(bl_proxy_txns(b->edge->proxy)), b->flow);
         if (f)
-                drop(b->edge, f, b);
+                edge_bound_drop(b->edge, f, b);
 }
 
 /* protocol.md 3.2: on a UDP 5-tuple a new instance unbinds the old one's URIs: the address has a new owner. */
@@ -73,7 +73,7 @@ static void evict_other_instances(struct bl_edge *e, struct bl_flow *f, struct e
         {
                 struct bound *b = BL_CONTAINER(l, struct bound, link);
                 if (b->has_instance && !bl_str_eq(instance(b), inst))
-                        drop(e, f, b);
+                        edge_bound_drop(e, f, b);
         }
 }
 
@@ -136,7 +136,7 @@ void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri)
         {
                 struct bound *b = BL_CONTAINER(l, struct bound, link);
                 if (bl_str_eq(bound_uri(b), uri))
-                        drop(e, f, b);
+                        edge_bound_drop(e, f, b);
         }
 }
 
@@ -145,7 +145,7 @@ void edge_bound_drop_flow(struct bl_edge *e, struct bl_flow *f)
         struct edge_flow *ef = f->user;
         if (!ef)
                 return;
-        BL_LIST_EACH_SAFE(l, &ef->bound) drop(e, f, BL_CONTAINER(l, struct bound, link));
+        BL_LIST_EACH_SAFE(l, &ef->bound) edge_bound_drop(e, f, BL_CONTAINER(l, struct bound, link));
         bl_pool_give(e->env->pool, ef, sizeof *ef);
         f->user = NULL;
 }

@@ -103,6 +103,7 @@ struct bound_want {
 };
 int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want *w);
 void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri);
+void edge_bound_drop(struct bl_edge *e, struct bl_flow *f, struct bound *b); /* and what it stuck to */
 void edge_bound_drop_flow(struct bl_edge *e, struct bl_flow *f);
 /* The flow's P whose AOR is user@domain: newest; NULL. */
 struct bound *edge_bound_by_aor(struct bl_edge *e, struct bl_flow *f, struct bl_str user, struct bl_str domain);

@@ -12,6 +12,7 @@ struct reg {               /* what the response needs to know of the request; in
         unsigned set[BL_TOKEN_NODES], n_set;
         bool has_instance, star, ob, tell; /* tell: Outbound-Proxy belongs into the 2xx */
         bool alt_proxies;
+        bool remove_all; /* Contact: * */
 };
 
 struct parsed { /* what the guards look at */
@@ -101,6 +102,7 @@ static bool identify(struct bl_edge *e, struct bl_px *px, struct parsed *p, stru
         p->sticky_ua = bl_msg_lists_token(m, BL_H_SUPPORTED, BL_STR("sticky")) ||
                        bl_msg_lists_token(m, BL_H_SUPPORTED, BL_STR("alt-proxies"));
         r->alt_proxies = bl_msg_lists_token(m, BL_H_SUPPORTED, BL_STR("alt-proxies"));
+        r->remove_all = p->n_contacts && p->contact.star;
         if (!p->n_contacts || p->contact.star)
                 return true;
         struct bl_str inst;
@@ -340,7 +342,7 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         struct bl_nameaddr next;
         if (bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, (int)pop, &next) < 0)
                 t.next = edge_next_uri(p.home, px);
-        *bl_px_data(px) = binds ? r : NULL;
+        *bl_px_data(px) = binds || r->remove_all ? r : NULL;
         if (bl_px_add(px, &t) < 0) {
                 bl_px_refuse(px, 503, "no_memory", none, none);
                 return;
@@ -419,6 +421,12 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
         struct bl_flow *f = bl_px_flow(px);
         if (!r || !f || m->status < 200 || m->status > 299)
                 return;
+        if (r->remove_all) { /* RFC 3261 10.2.2: Contact: *, Expires: 0. Whatever of this AOR the flow carried */
+                struct bound *b;
+                while ((b = edge_bound_by_aor(e, f, r->aor_user, r->aor_domain)) != NULL)
+                        edge_bound_drop(e, f, b);
+                return;
+        }
         uint32_t s = granted(m, r->contact);
         if (s == 0) { /* expires 0 unbinds; a Contact that the home did not take is nobody's */
                 edge_bound_remove(e, f, r->uri);
