@@ -34,6 +34,8 @@ struct job {
                 unsigned used;
         } slot[16];
         unsigned n_slots;
+        uint8_t slot_of[16]; /* of each target of px, by its number */
+        unsigned n_targets;
         unsigned *order; /* indices into op.location.c, grouped by target */
 };
 /* A job for px; NULL when it was answered 503. */

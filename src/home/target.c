@@ -67,6 +67,15 @@ static bool next_target(struct job *j, struct slot *s, struct bl_px_target *ret,
         return true;
 }
 
+/* The target's bindings are those of the slot from `first` on. */
+static bool add(struct job *j, unsigned slot, struct bl_px_target *t, bool more)
+{
+        if (j->n_targets == BL_ARRAY_LEN(j->slot_of) || (more ? bl_px_more(j->px, t) : bl_px_add(j->px, t)) < 0)
+                return false;
+        j->slot_of[j->n_targets++] = (uint8_t)slot;
+        return true;
+}
+
 static unsigned popped(struct job *j)
 {
         struct bl_nameaddr na;
@@ -92,7 +101,7 @@ void home_targets(struct job *j)
                         continue;
                 t.pop_routes = popped(j);
                 t.record_route = rr;
-                added += bl_px_add(j->px, &t) >= 0;
+                added += add(j, i, &t, false);
         }
         if (added)
                 bl_px_go(j->px);
@@ -119,14 +128,14 @@ void home_target_failed(struct job *j, unsigned target, unsigned status)
 {
         struct bl_str alt[8];
         struct bl_px_target t;
-        if (target >= j->n_slots) /* a later, serial one: nothing behind it any more */
+        if (target >= j->n_targets)
                 return;
-        struct slot *s = &j->slot[target];
+        struct slot *s = &j->slot[j->slot_of[target]];
         if (status == 430)
                 forget(j, s);
         if ((status == 430 || status == 480 || status == 503 || status == 408) && next_target(j, s, &t, alt)) {
                 t.pop_routes = popped(j);
                 t.record_route = home_record_route(j->home, j->px, j->domain);
-                (void)bl_px_more(j->px, &t);
+                (void)add(j, j->slot_of[target], &t, true);
         }
 }

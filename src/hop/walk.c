@@ -211,6 +211,9 @@ static bool was_tried(const struct bl_send *s, const struct hop_cand *c)
                 const struct tried *t = &s->tried[i];
                 if (!same_far_end(t, c))
                         continue;
+                /* It was asked for another Path of the instance: it may know this one (section 5, "Bindings"). */
+                if (t->state == TRIED_ENDED && t->base != leg_base(s))
+                        continue;
                 if (t->state != TRIED_LOST || (c->flow && t->round == s->round))
                         return true;
         }
