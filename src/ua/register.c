@@ -446,30 +446,36 @@ static void watch_flow(struct reg *r, bl_flow_id flow)
 
 /* --- responses --- */
 
+/* Does another registration of ours have its flow there? As an edge spells it now, or by the node's address. */
+static bool has_flow_at(const struct reg *r, const struct bl_uri *u)
+{
+        struct bl_str maddr;
+        struct bl_addr a;
+        if (bl_uri_param(u, BL_STR("maddr"), &maddr) && bl_addr_parse(maddr, &a) == 0)
+                return is_used(r, &a);
+        for (unsigned i = 0; i < UA_FLOWS; i++) {
+                const struct reg *o = r->ua->reg[i];
+                if (o && o != r && o->state == REG_REGISTERED && bl_str_eq(text_str(&o->route), u->all))
+                        return true;
+        }
+        return false;
+}
+
 /* Step 3: the first Contact that counts. A 3xx Contact needs ;lr; of a 305 any will do. On a refresh targets where a
  * flow of ours is are skipped (4.4). */
 static bool redirect_target(struct reg *r, const struct bl_msg *m, struct bl_sb *out)
 {
         struct bl_values it = {0};
-        bool any = false;
         while (bl_msg_values(m, BL_H_CONTACT, &it)) {
                 struct bl_nameaddr na;
                 if (bl_nameaddr_parse(it.value, &na) < 0 || na.star || (m->status != 305 && !bl_uri_is_lr(&na.uri)))
                         continue;
-                any = true;
-                bool have = false;
-                for (unsigned i = 0; i < UA_FLOWS; i++) {
-                        struct reg *o = r->ua->reg[i];
-                        if (o && o != r && o->state == REG_REGISTERED && bl_str_eq(text_str(&o->route), na.uri.all))
-                                have = true;
-                }
-                if (have)
+                if (has_flow_at(r, &na.uri))
                         continue;
                 out->n = 0;
                 bl_sb_add(out, na.uri.all);
                 return !out->over;
         }
-        (void)any;
         return false;
 }
 
