@@ -59,7 +59,7 @@ static void on_down(struct env *e, bl_flow_id id, void *user, int why)
 
 static void take_in(struct raw *r, bl_flow_id flow, struct bl_str octets)
 {
-        if (octets.n < 12)
+        if (octets.n < 12 || (unsigned char)octets.p[0] < 4)
                 return; /* keep-alives and STUN */
         if (r->n_in == RAW_KEPT)
                 abort();

@@ -447,8 +447,10 @@ static void a_loser_after_a_2xx_is_acked_and_not_heard(void **state)
         struct bl_client *ct = client(k, "INVITE", 0);
         try(k, ct, a, "INVITE", "TCP");
         try(k, ct, b, "INVITE", "TCP");
-        status(k, a, 200, "INVITE");
         fake_drop_all(k->f);
+        status(k, a, 200, "INVITE");
+        assert_nothing_sent(k, b); /* never CANCELled: that would cancel the call */
+        assert_nothing_sent(k, a);
         status(k, b, 500, "INVITE");
         assert_sent(k, b, "ACK ");
         assert_int_equal(k->responses, 1);
