@@ -10,6 +10,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 option(BELAY_TESTS "build the unit and scenario tests" ON)
+option(BELAY_WERROR "a warning is an error" ON)
 option(BELAY_BENCH "build the programs of bench/" OFF)
 option(BELAY_LTO "optimise across files" OFF)
 set(BELAY_SANITIZE "" CACHE STRING "comma-separated list for -fsanitize=")
@@ -22,9 +23,12 @@ set(CMAKE_C_FLAGS_SANITIZE "-O1 -g -fno-omit-frame-pointer")
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(
-        -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
+        -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
         -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-format-nonliteral -Wdate-time
         -fno-common -fstack-protector-strong)
+if(BELAY_WERROR)
+        add_compile_options(-Werror)
+endif()
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
         add_compile_options(-Wimplicit-fallthrough -Wduplicated-cond -Wlogical-op) # the first takes comments here
 endif()
