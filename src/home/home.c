@@ -329,6 +329,7 @@ struct bl_home *bl_home_new(struct env *env, struct bl_home_node *n)
                 return NULL;
         h->env = env;
         h->node = n;
+        bl_list_init(&h->removals);
         h->registered_total = bl_stats_counter(env->stats, "belay_home_registered_total", NULL, NULL);
         h->redirected_total = bl_stats_counter(env->stats, "belay_home_redirected_total", NULL, NULL);
         h->challenged_total = bl_stats_counter(env->stats, "belay_home_challenged_total", NULL, NULL);
@@ -350,6 +351,7 @@ void bl_home_free(struct bl_home *h)
                 return;
         env_disarm(h->env, &h->expire);
         bl_proxy_free(h->proxy);
+        home_removals_drop(h);
         free(h);
 }
 

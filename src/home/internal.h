@@ -13,7 +13,8 @@ struct bl_home {
         struct env *env;
         struct bl_home_node *node;
         struct bl_proxy *proxy;
-        struct bl_timer expire; /* of the store; worker 0's */
+        struct bl_timer expire;  /* of the store; worker 0's */
+        struct bl_link removals; /* of bindings that a 430 made void, under way in the store */
         struct bl_counter *registered_total, *redirected_total, *challenged_total, *forgotten_total;
 };
 
@@ -68,5 +69,6 @@ void home_register(struct bl_home *h, struct bl_px *px, struct bl_flow *f);
 void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f);
 /* Forwards to the bindings in j->op.location. */
 void home_targets(struct job *j);
+void home_removals_drop(struct bl_home *h); /* whatever is still under way, when the home ends */
 void home_target_failed(struct job *j, unsigned target, unsigned status);
 struct bl_str home_record_route(struct bl_home *h, struct bl_px *px, const struct bl_home_domain *d);

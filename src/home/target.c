@@ -109,18 +109,48 @@ void home_targets(struct job *j)
                 home_refuse(j->px, 503, "no_memory", HOME_NONE);
 }
 
+/* A removal that the store has under way: no request waits for it, so it is the home's. */
+struct removal {
+        struct bl_link link;
+        struct bl_home *home;
+        struct bl_store_op op;
+};
+
+static void removed(struct bl_store_op *op, int rc)
+{
+        struct removal *r = BL_CONTAINER(op, struct removal, op);
+        (void)rc;
+        bl_store_end(op);
+        bl_list_remove(&r->link);
+        bl_pool_give(r->home->env->pool, r, sizeof *r);
+}
+
+void home_removals_drop(struct bl_home *h)
+{
+        while (!bl_list_empty(&h->removals)) {
+                struct removal *r = BL_CONTAINER(h->removals.next, struct removal, link);
+                bl_store_cancel(h->node->c.store, &r->op);
+                bl_list_remove(&r->link);
+                bl_pool_give(h->env->pool, r, sizeof *r);
+        }
+}
+
 /* Nobody holds a flow for it any more: the binding is void, unless a newer one took its place meanwhile. */
 static void forget(struct job *j, struct slot *s)
 {
-        struct bl_store *store = j->home->node->c.store;
+        struct bl_home *h = j->home;
+        struct bl_store *store = h->node->c.store;
         for (unsigned i = 0; i < s->used; i++) {
-                struct bl_store_op op = {0};
-                int rc = store->ops->remove(store, j->home->env, j->aor, binding(j, s, i), &op);
-                if (rc == BL_EPENDING) /* done or not, nobody waits for it */
-                        bl_store_cancel(store, &op);
-                else
-                        bl_store_end(&op);
-                bl_count(j->home->forgotten_total);
+                struct removal *r = bl_pool_zalloc(h->env->pool, sizeof *r);
+                if (!r)
+                        return; /* the next call finds it void again */
+                r->home = h;
+                r->op.done = removed;
+                bl_list_push_back(&h->removals, &r->link);
+                int rc = store->ops->remove(store, h->env, j->aor, binding(j, s, i), &r->op);
+                if (rc != BL_EPENDING)
+                        removed(&r->op, rc);
+                bl_count(h->forgotten_total);
         }
 }
 
