@@ -234,6 +234,11 @@ static void authenticated(struct job *j, int rc)
 static void in_dialog(struct bl_home *h, struct bl_px *px, const struct top *top)
 {
         struct bl_px_target t = {.pop_routes = top->pop, .strict_fallback = true};
+        struct bl_uri ruri;
+        if (bl_uri_parse(bl_px_msg(px)->ruri, &ruri) == 0 && ruri.has_user && home_host_is_edge(h, ruri.host)) {
+                home_refuse(px, 403, "p_in_ruri", HOME_NONE); /* P counts only as Route */
+                return;
+        }
         if (top->has_next && home_host_is_edge(h, top->next.uri.host))
                 t.send_flags |= BL_SEND_BELAY; /* whichever worker has the flow: silence for failover_after is enough */
         go(px, &t);
