@@ -290,6 +290,32 @@ static void a_fresh_flow(struct world *w)
         raw_expect(ua, "SIP/2.0 200");
 }
 
+/* A strict router upstream puts P into the Request-URI (RFC 3261 16.4): taken back when its `d` is right. */
+static void a_strict_router_upstream(struct world *w)
+{
+        struct raw *ua = raw_new(w, "ua");
+        bl_flow_id f = raw_open(ua, w->conf.tp, w->edge[1]->node), h = raw_open(home, w->conf.tp, w->edge[1]->node);
+        const char *p = registered(ua, f, "joe", "path, outbound, sticky");
+        char d[700];
+        ask(home, h, "INVITE", "sip:joe@192.0.2.77", "", p, "zoe", TO_JOE);
+        struct raw_msg *m = raw_expect(ua, "INVITE");
+        MUST(w, sscanf(raw_list(m, "Record-Route"), "<%699[^>]", d) == 1 && strstr(d, ";d="));
+        raw_reply(m, 200, "Contact: <sip:joe@192.0.2.77>\n");
+        raw_expect(home, "SIP/2.0 200");
+        ask(home, h, "INFO", d, "", "sip:joe@192.0.2.77", "zoe", "To: <sip:joe@example.com>;tag=x\n");
+        m = raw_expect(ua, "INFO sip:joe@192.0.2.77 ");
+        MUST_EQ(w, strlen(raw_list(m, "Route")), 0);
+        raw_reply(m, 200, "");
+        raw_expect(home, "SIP/2.0 200");
+        ask(home, h, "INFO", p, "", "sip:joe@192.0.2.77", "zoe", "To: <sip:joe@example.com>;tag=x\n");
+        raw_expect(home, "SIP/2.0 403");
+        char *mac = strstr(d, ";d=") + 3;
+        *mac = *mac == 'a' ? 'b' : 'a';
+        ask(home, h, "INFO", d, "", "sip:joe@192.0.2.77", "zoe", "To: <sip:joe@example.com>;tag=x\n");
+        raw_expect(home, "SIP/2.0 403");
+        raw_expect_nothing(ua, "INFO", 1);
+}
+
 /* A plain UA without Route: whatever the Request-URI, its home is next. */
 static void a_plain_ua_goes_to_its_home(struct world *w)
 {
@@ -355,6 +381,36 @@ static void one_branch_at_every_edge(struct world *w)
         MUST(w, strcmp(via[0], via[2]) != 0);
 }
 
+/* Section 5, mid-transaction: the edge of a call is dead, and the home's answer comes to one that has no flow to the
+ * UA. That one knows by the Via who has. From anybody but the core it takes no such answer. */
+static void an_answer_to_the_wrong_edge(struct world *w)
+{
+        struct phone *joe = phone_at_the_edges(w, "joe");
+        struct raw *stranger = raw_new(w, "stranger");
+        unsigned wrong = an_edge_without(joe);
+        bl_flow_id h = raw_open(home, w->conf.tp, w->edge[wrong]->node),
+                   s = raw_open(stranger, w->conf.tp, w->edge[wrong]->node);
+        struct leg *call = phone_call(joe, "sip:zoe@example.com");
+        struct raw_msg *m = raw_expect(home, "INVITE");
+        unsigned used = 0;
+        for (unsigned e = 1; e <= 3; e++)
+                for (unsigned i = 0; sim_flow_to(home->node, w->edge[e]->node, i); i++)
+                        used = sim_flow_to(home->node, w->edge[e]->node, i) == m->flow ? e : used;
+        MUST(w, used && used != wrong);
+        sim_kill(w->edge[used]->node, SIM_KILL_RESET);
+        struct raw_msg copy = *m;
+        copy.at = stranger;
+        copy.flow = s;
+        raw_reply(&copy, 603, "");
+        world_pass(w, 1);
+        MUST_EQ(w, call->invite->status, 0);
+        copy.at = home;
+        copy.flow = h;
+        raw_reply(&copy, 486, "");
+        WAIT(w, call->invite->status, 1);
+        MUST_EQ(w, call->invite->status, 486);
+}
+
 /* --- with a real home --- */
 
 /* 4.3: requests with a To tag are not Record-Routed, by neither. */
@@ -395,6 +451,7 @@ int main(int argc, char **argv)
 {
         const struct world_conf two = {
                 .edges = 2, .homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay};
+        const struct world_conf three = {.homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay};
         const struct world_conf six = {
                 .edges = 6, .homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay};
         const struct world_conf fellows = {
@@ -410,9 +467,11 @@ int main(int argc, char **argv)
                 IS(a_305_goes_no_further, fellows),
                 IS(a_flow_that_goes_is_430, two),
                 IS(a_fresh_flow, two),
+                IS(a_strict_router_upstream, two),
                 IS(a_plain_ua_goes_to_its_home, two),
                 IS(p_elsewhere, two),
                 IS(one_branch_at_every_edge, two),
+                IS(an_answer_to_the_wrong_edge, three),
                 {.name = "inside_a_dialog_nobody_record_routes", .tell = inside_a_dialog_nobody_record_routes},
                 {.name = "one_detour_for_all_dialogs",
                  .tell = one_detour_for_all_dialogs,

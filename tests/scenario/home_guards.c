@@ -160,6 +160,32 @@ static void a_d_without_a_to_tag(struct world *w)
                  route, call);
         raw_reply(raw_expect(ea, "INFO"), 200, "");
         raw_expect(stranger, "SIP/2.0 200");
+        /* but P stays a Route there, too */
+        raw_send(stranger, g,
+                 "INFO " P1 " SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\nMax-Forwards: 70\nRoute: <%s>\n"
+                 "From: <sip:zoe@b.com>;tag=$TAG\nTo: <sip:joe@example.com>;tag=x\nCall-ID: %s\nCSeq: $N INFO\n",
+                 rr, call);
+        raw_expect(stranger, "SIP/2.0 403");
+        raw_expect_nothing(ea, "INFO", 1);
+        /* a strict router has put the home's value into the Request-URI (RFC 3261 16.4): the `d` must be right there */
+        for (int wrong = 0; wrong < 2; wrong++) {
+                char *d = strstr(rr, ";d=") + 3;
+                *d = wrong ? (*d == 'a' ? 'b' : 'a') : *d;
+                raw_send(stranger, g,
+                         "INFO %s SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\nMax-Forwards: 70\n"
+                         "Route: <" P1 ">, <sip:joe@192.0.2.77>\nFrom: <sip:zoe@b.com>;tag=$TAG\n"
+                         "To: <sip:joe@example.com>;tag=x\nCall-ID: %s\nCSeq: $N INFO\n",
+                         rr, call);
+                if (wrong) {
+                        raw_expect(stranger, "SIP/2.0 4");
+                        raw_expect_nothing(ea, "INFO", 1);
+                        continue;
+                }
+                m = raw_expect(ea, "INFO sip:joe@192.0.2.77 ");
+                MUST(w, strcmp(raw_list(m, "Route"), "<" P1 ">") == 0);
+                raw_reply(m, 200, "");
+                raw_expect(stranger, "SIP/2.0 200");
+        }
 }
 
 /* A peer domain calls our users, in its own name; it is not our relay. */
@@ -264,7 +290,7 @@ static void paths_of_one_instance(struct world *w)
         ea->on = eb->on = knows_no_flow;
         raw_expect(peer, "SIP/2.0 430");
         MUST_EQ(w, asked_for(eb, P2), 2);
-        MUST_EQ(w, asked_for(ea, P1), 1); /* though it had said before that it does not know P2 */
+        MUST_EQ(w, asked_for(ea, P1), 1);            /* though it had said before that it does not know P2 */
         WAIT(w, bl_store_mem_count(w->mem) == 0, 1); /* a store may take its time */
         unsigned before = raw_count(ea, "INVITE") + raw_count(eb, "INVITE");
         raw_new_call(peer);

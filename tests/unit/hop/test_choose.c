@@ -339,11 +339,14 @@ static void big_requests_prefer_a_stream_then_udp(void **state)
 static void towards_a_ua_size_does_not_matter(void **state)
 {
         struct kit *k = kit_new_tuned(mtu, &(struct bl_txns_conf){.mtu_to_tcp = true});
+        bl_flow_id tcp = fake_accept(k->f, 0, BL_TCP, "10.0.7.7:4001");
         bl_flow_id ua = fake_accept(k->f, 0, BL_UDP, "10.0.7.7:4000");
         struct bl_send_want w = {
                 .u = kit_uri("sip:joe+p@own.example;lr"), .method = BL_M_BYE, .octets = 9000, .flags = BL_SEND_UA};
         (void)state;
         fake_settle(k->f);
+        kit_bind(k, "sip:joe+p@own.example;lr", tcp, BL_BIND_PATH);
+        fake_pass(k->f, 10); /* the one by UDP is confirmed later */
         kit_bind(k, "sip:joe+p@own.example;lr", ua, BL_BIND_PATH);
         kit_go_want(k, &w);
         assert_int_equal(k->try_flow, ua);
