@@ -9,7 +9,7 @@ enum { TARGETS = 2, TRY_ALL = 64 };
 
 static bool follows_redirects(struct bl_edge *e, struct bl_px *px, const struct bl_flow *f)
 {
-        if (bl_via_param(&bl_px_msg(px)->via, BL_STR("sticky"), NULL))
+        if (bl_px_msg(px)->via.sticky)
                 return true;
         for (unsigned i = 0; i < e->node->c.n_redirect_ok; i++)
                 if (bl_flow_linked(f, e->node->c.redirect_ok[i]))

@@ -131,7 +131,7 @@ void edge_put_legacy(const struct bl_edge *e, struct bl_px *px, const struct bl_
                 bl_sb_add(b, e->node->c.node);
         }
         const struct bl_msg *m = bl_px_msg(px);
-        if (f->tp != BL_UDP && !bl_via_param(&m->via, BL_STR("sticky"), NULL)) {
+        if (f->tp != BL_UDP && !m->via.sticky) {
                 bl_sb_addz(b, ";transport=");
                 bl_sb_add(b, bl_tp_param(f->tp));
         }

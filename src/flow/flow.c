@@ -44,6 +44,8 @@ static void free_flow(struct bl_flow *f)
         bl_stream_fini(f);
         bl_link_fini(f);
         bl_htab_remove(&fs->by_id, &f->_node);
+        if (fs->last == f)
+                fs->last = NULL;
         bl_list_remove(&f->_all);
         bl_pool_give(fs->env->pool, f, sizeof(*f));
 }
@@ -446,7 +448,9 @@ void bl_flows_join(struct bl_flows *const *all, unsigned n)
 
 struct bl_flow *bl_flow_get(struct bl_flows *fs, bl_flow_id id)
 {
-        struct bl_flow *f = find(fs, id);
+        struct bl_flow *f = fs->last && fs->last->id == id ? fs->last : find(fs, id);
+        if (f)
+                fs->last = f;
         return f && f->state != BL_FLOW_DOWN ? f : NULL;
 }
 

@@ -12,7 +12,8 @@ struct bl_flows {
         void *ctx;
         struct bl_arena *arena;
         struct bl_htab by_id;
-        struct bl_link all; /* oldest first */
+        struct bl_flow *last; /* found: one message asks for its flow many times */
+        struct bl_link all;   /* oldest first */
 
         /* cross.c */
         unsigned workers;        /* 0 until joined */

@@ -251,31 +251,22 @@ static void put_routes(struct job *j, struct bl_sb *b)
         bl_sb_addz(b, ";lr>\r\n");
 }
 
-/* Without edges we are the UA's first hop: its Contact sticks to its flow, as P does at an edge. */
+/* Without edges we are the UA's first hop: the Contacts that this REGISTER has bound stick to its flow, as P does at an
+ * edge. */
 static void stick_direct(struct job *j, struct bl_flow *f)
 {
         const struct bl_msg *m = bl_px_msg(j->px);
-        struct bl_values it = {0};
+        const struct env *env = j->home->env;
         if (bl_msg_has(m, BL_H_PATH))
                 return;
-        while (bl_msg_values(m, BL_H_CONTACT, &it)) {
-                struct bl_nameaddr na;
-                if (bl_nameaddr_parse(it.value, &na) < 0 || na.star)
+        for (unsigned i = 0; i < j->op.location.n; i++) {
+                const struct bl_contact *c = &j->op.location.c[i];
+                struct bl_bind bind = {.flow = f->id, .kind = BL_BIND_PATH, .confirmed = true};
+                if (c->expires_at <= env->wall || c->cseq != m->cseq.number || !bl_str_eq(c->call_id, m->call_id) ||
+                    bl_uri_parse(c->uri, &bind.uri) < 0)
                         continue;
-                for (unsigned i = 0; i < j->op.location.n; i++) {
-                        const struct bl_contact *c = &j->op.location.c[i];
-                        if (c->expires_at <= j->home->env->wall || !bl_str_eq(c->uri, na.uri.all))
-                                continue;
-                        struct bl_bind bind = {.uri = na.uri,
-                                               .flow = f->id,
-                                               .kind = BL_BIND_PATH,
-                                               .confirmed = true,
-                                               .expires_at =
-                                                       j->home->env->now +
-                                                       BL_SEC((uint64_t)(c->expires_at - j->home->env->wall) + 30)};
-                        (void)bl_sticky_bind(j->home->node->sticky, &bind, j->home->env->now);
-                        break;
-                }
+                bind.expires_at = env->now + BL_SEC((uint64_t)(c->expires_at - env->wall) + 30);
+                (void)bl_sticky_bind(j->home->node->sticky, &bind, env->now);
         }
 }
 

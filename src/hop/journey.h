@@ -82,6 +82,7 @@ struct bl_send {
         struct bl_str text; /* one block: method name, branch, bases */
         struct bl_str method_name, branch;
         struct bl_str base[SEND_BASES];
+        struct bl_uri first; /* base[0], which nearly all ask for */
         uint8_t n_base, base_at;
         uint32_t redirected; /* bit per base */
         struct redirect redirect[SEND_REDIRECTS];

@@ -183,18 +183,13 @@ void bl_hop_learn_client(struct bl_hops *h, struct bl_flow *f, const struct bl_u
                 learn_record_route(h, f, response, own);
 }
 
-static bool says_sticky(const struct bl_msg *req)
-{
-        return bl_via_param(&req->via, BL_STR("sticky"), NULL);
-}
-
 void bl_hop_learn_server(struct bl_hops *h, struct bl_flow *f, const struct bl_msg *req, uint32_t expires_s)
 {
         bool reg = req->method == BL_M_REGISTER;
         struct bl_nameaddr na;
         if (!f)
                 return;
-        if (bl_flow_is_linked(f) && says_sticky(req))
+        if (req->via.sticky && bl_flow_is_linked(f))
                 hop_flow_learn_belay(h, f);
         if (!reg && (!bl_method_forms_dialog(req->method) || req->to_tag.n))
                 return;

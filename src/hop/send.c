@@ -12,7 +12,9 @@ bl_us send_t1(const struct bl_send *s)
 
 bool send_base_uri(const struct bl_send *s, unsigned base, struct bl_uri *ret_uri)
 {
-        return base < s->n_base && bl_uri_parse(s->base[base], ret_uri) == 0;
+        if (base == 0)
+                *ret_uri = s->first;
+        return base < s->n_base && (base == 0 || bl_uri_parse(s->base[base], ret_uri) == 0);
 }
 
 struct tried *send_tried(struct bl_send *s, bl_flow_id flow)
@@ -279,12 +281,12 @@ static int copy_texts(struct bl_send *s, const struct bl_send_want *w)
         return 0;
 }
 
-static struct bl_send *send_new(struct bl_hops *h, const struct bl_send_want *w, const struct bl_send_user *u,
-                                void *ctx, bool once)
+static int send_new(struct bl_hops *h, const struct bl_send_want *w, const struct bl_send_user *u, void *ctx, bool once,
+                    struct bl_send **ret_send)
 {
         struct bl_send *s = bl_pool_zalloc(h->env->pool, sizeof(*s));
         if (!s)
-                return NULL;
+                return BL_ENOMEM;
         s->h = h;
         s->user = u;
         s->ctx = ctx;
@@ -300,12 +302,18 @@ static struct bl_send *send_new(struct bl_hops *h, const struct bl_send_want *w,
         s->step.fire = step_fire;
         s->deadline.fire = deadline_fire;
         s->resolve.done = send_resolved;
-        if (copy_texts(s, w) < 0) {
+        int rc = copy_texts(s, w);
+        if (rc == 0 && bl_uri_parse(s->base[0], &s->first) < 0) {
+                hop_pool_unstr(h, &s->text);
+                rc = BL_EINVAL;
+        }
+        if (rc < 0) {
                 bl_pool_give(h->env->pool, s, sizeof(*s));
-                return NULL;
+                return rc;
         }
         bl_list_push_back(&h->sends, &s->link);
-        return s;
+        *ret_send = s;
+        return 0;
 }
 
 static bl_us default_deadline(const struct bl_send *s)
@@ -321,12 +329,10 @@ static bl_us default_deadline(const struct bl_send *s)
 static int start(struct bl_hops *h, const struct bl_send_want *w, const struct bl_send_user *u, void *ctx, bool once,
                  struct bl_send **ret_send)
 {
-        struct bl_uri check;
-        if (bl_uri_parse(w->u.all, &check) < 0)
-                return BL_EINVAL;
-        struct bl_send *s = send_new(h, w, u, ctx, once);
-        if (!s)
-                return BL_ENOMEM;
+        struct bl_send *s;
+        int rc = send_new(h, w, u, ctx, once, &s);
+        if (rc < 0)
+                return rc;
         send_deadline(s, w->deadline_at ? w->deadline_at : default_deadline(s));
         *ret_send = s;
         send_enter(s);

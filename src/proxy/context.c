@@ -17,7 +17,7 @@ struct bl_px *px_new(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg 
         px->arrived_at = p->env->now;
         px->is_ack = is_ack;
         bool linked = bl_flow_is_linked(f);
-        px->ours_upstream = linked || bl_via_param(&m->via, BL_STR("sticky"), NULL);
+        px->ours_upstream = linked || m->via.sticky;
         px->via_linked = linked && bl_flow_linked(f, m->via.host);
         px->state = PX_DECIDING;
         bl_list_push_back(&p->all, &px->link);

@@ -53,11 +53,10 @@ static int received_route(const struct px_branch *b, struct bl_str *ret_uri)
 
 /* --- where to: 16.6 steps 6 and 7 --- */
 
-/* 0, or the status that the target ends with. */
-static unsigned plan(struct px_branch *b)
+/* 0 and *ret_u, the URI that chooses the flow; or the status that the target ends with. */
+static unsigned plan(struct px_branch *b, struct bl_uri *ret_u)
 {
         struct bl_str value, rest;
-        struct bl_uri u;
         if (b->t.push_routes.n) {
                 if (!px_list_first(b->t.push_routes, &value, &rest))
                         return 500;
@@ -66,18 +65,13 @@ static unsigned plan(struct px_branch *b)
                 return 400;
         }
         struct bl_str ruri = b->t.ruri.n ? b->t.ruri : b->px->msg->ruri;
-        if (b->top.n && bl_uri_parse(b->top, &u) < 0)
+        if (b->top.n && bl_uri_parse(b->top, ret_u) < 0)
                 return 400;
         /* Step 6: an element of RFC 2543 wants to see itself in the Request-URI, which then waits at the end of Route.
          */
-        b->strict = b->top.n && b->t.strict_fallback && !bl_uri_is_lr(&u);
+        b->strict = b->top.n && b->t.strict_fallback && !bl_uri_is_lr(ret_u);
         b->next_uri = b->t.next.n ? b->t.next : b->top.n ? b->top : ruri;
-        return 0;
-}
-
-static unsigned parse_next(const struct px_branch *b, struct bl_uri *ret_u)
-{
-        if (bl_uri_parse(b->next_uri, ret_u) < 0)
+        if ((b->t.next.n || !b->top.n) && bl_uri_parse(b->next_uri, ret_u) < 0)
                 return 400;
         if (ret_u->scheme != BL_SCHEME_SIP && ret_u->scheme != BL_SCHEME_SIPS)
                 return 416; /* nothing that could be resolved (section 21.4.14) */
@@ -378,9 +372,7 @@ static void start(struct px_branch *b)
         struct bl_uri u;
         b->state = BR_CALLING;
         px->n_active++;
-        unsigned status = plan(b);
-        if (!status)
-                status = parse_next(b, &u);
+        unsigned status = plan(b, &u);
         if (!status && px->msg->method != BL_M_INVITE && !px->is_ack && px->p->env->now >= deadline(px))
                 status = 504; /* an earlier target used up the time */
         const char *reason = "bad_next_hop";

@@ -35,7 +35,7 @@ static uint64_t loop_hash(const struct bl_proxy *p, const struct bl_msg *m)
         uint64_t h = bl_hash(s, m->ruri);
         h = bl_hash_mix(h, bl_hash(s, m->call_id));
         h = bl_hash_mix(h, bl_hash(s, m->from_tag));
-        h = bl_hash_mix(h, bl_hash(s, m->to_tag));
+        h = bl_hash_mix(h, m->to_tag.n ? bl_hash(s, m->to_tag) : 0);
         h = bl_hash_mix(h, m->cseq.number);
         h = hash_all(h, s, m, BL_H_ROUTE);
         h = hash_all(h, s, m, BL_H_PROXY_REQUIRE);

@@ -61,6 +61,10 @@ void bl_params_unquote(struct bl_str s, struct bl_sb *out)
                 bl_sb_add(out, s);
                 return;
         }
+        if (!memchr(s.p, '\\', s.n)) { /* nearly always */
+                bl_sb_add(out, bl_str_make(s.p + 1, s.n - 2));
+                return;
+        }
         for (size_t i = 1; i < s.n - 1; i++) {
                 if (s.p[i] == '\\' && i + 1 < s.n - 1)
                         i++;

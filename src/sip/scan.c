@@ -51,9 +51,29 @@ const char *bl_scan_folds(const char *p, const char *end)
         }
 }
 
+/* From p on, octets that a quoted string holds as they are, sixteen at a time. */
+static const char *skip_plain(const char *p, const char *end)
+{
+#ifdef __SSE2__
+        for (; end - p >= 16; p += 16) {
+                bl_octets16 v;
+                unsigned found;
+
+                memcpy(&v, p, 16);
+                /* over 0x7f a signed octet is below 0x20 too: looked at one by one */
+                found = bl_mask16((v < bl_splat(0x20)) | (v == bl_splat('"')) | (v == bl_splat('\\')) |
+                                  (v == bl_splat(0x7f)));
+                if (found)
+                        return p + __builtin_ctz(found);
+        }
+#endif
+        (void)end;
+        return p;
+}
+
 const char *bl_scan_quoted(const char *p, const char *end)
 {
-        for (p++; p < end; p++) {
+        for (p = skip_plain(p + 1, end); p < end; p++) {
                 unsigned char c = (unsigned char)*p;
 
                 if (c == '"')

@@ -26,6 +26,8 @@ static int known_param(struct bl_via *via, const struct bl_param *param)
                 via->received = param->value;
         } else if (BL_SCAN_IS(param->name, "maddr")) {
                 via->maddr = param->value;
+        } else if (BL_SCAN_IS(param->name, "sticky")) {
+                via->sticky = true;
         } else if (BL_SCAN_IS(param->name, "rport")) {
                 via->has_rport = true;
                 if (!param->has_value)
@@ -84,7 +86,7 @@ const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
 
         v->branch = v->received = v->maddr = bl_str_make("", 0);
         v->port = v->rport = 0;
-        v->has_rport = false;
+        v->has_rport = v->sticky = false;
         p = scan_protocol(p, end, v);
         p = p ? scan_sent_by(p, end, v) : NULL;
         if (!p)

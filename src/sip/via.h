@@ -13,6 +13,7 @@ struct bl_via {
         struct bl_str branch, received, maddr;
         bool has_rport;
         uint16_t rport; /* 0 = no value */
+        bool sticky;    /* ;sticky: whoever put it there is belay */
         bool rfc3261;   /* branch starts with z9hG4bK and has more */
 };
 BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via);                 /* BL_EMALFORMED */
