@@ -612,14 +612,19 @@ static bool one_option(struct phone *p, int o)
 static int parse(struct phone *p, int argc, char **argv)
 {
         int o;
+        char name[] = "belay ua"; /* as getopt's own messages call us */
+        argv[0] = name;
         optind = 1;
         while ((o = getopt_long(argc, argv, "i", OPTIONS, NULL)) != -1) {
                 if (o == O_HELP) {
                         fputs(USAGE, stdout);
                         return BL_EXIT_DONE;
                 }
-                if (!one_option(p, o))
+                if (!one_option(p, o)) {
+                        if (o == '?')
+                                fputs("`belay ua --help` lists the options.\n", stderr);
                         return BL_EXIT_USAGE;
+                }
         }
         p->verb = optind < argc ? argv[optind++] : "";
         bool call = strcmp(p->verb, "call") == 0, message = strcmp(p->verb, "message") == 0;
@@ -692,6 +697,9 @@ int bl_ua_run(int argc, char **argv)
         int rc = parse(&p, argc, argv);
         if (rc >= 0)
                 return rc;
+        struct bl_uri to;
+        if (p.to && bl_uri_parse(bl_str_z(p.to), &to) < 0)
+                return bad("not a URI, write sip:user@domain", p.to), BL_EXIT_USAGE;
         if (p.bind && bl_addr_parse(bl_str_z(p.bind), &local) < 0)
                 return bad("--bind: not an address", p.bind), BL_EXIT_USAGE;
         struct bl_world_conf wc = {

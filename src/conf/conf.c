@@ -83,7 +83,13 @@ static void missing(struct load *l, const struct bl_conf_table *t, const struct 
                     const struct bl_conf_option *o)
 {
         struct bl_str help = bl_str_z(o->help), first, rest;
-        (void)bl_str_cut(help, '.', &first, &rest);
+        if (!bl_str_cut(help, '\n', &first, &rest)) /* its first sentence; a full stop inside a word is none */
+                first = help;
+        for (size_t i = 0; i + 1 < first.n; i++)
+                if (first.p[i] == '.' && first.p[i + 1] == ' ')
+                        first.n = i;
+        if (first.n && first.p[first.n - 1] == '.')
+                first.n--;
         (void)t;
         bl_report(l, map, "is missing%s%.*s", first.n ? ": " : "", BL_STR_ARG(first));
 }

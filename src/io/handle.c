@@ -174,11 +174,16 @@ void bl_handle_fini(struct worker *w)
 
 /* ---- the env's operations ---- */
 
+bool bl_world_speaks(enum bl_tp tp)
+{
+        return tp == BL_UDP || tp == BL_TCP;
+}
+
 static int op_open(struct env *env, const struct bl_target *t, void *user, bl_flow_id *ret_flow)
 {
         struct worker *w = bl_worker_of(env);
         struct flow *f;
-        if (t->tp != BL_UDP && t->tp != BL_TCP)
+        if (!bl_world_speaks(t->tp))
                 return -EPROTONOSUPPORT;
         int rc = bl_handle_new(w, &f);
         if (rc < 0)

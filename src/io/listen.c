@@ -177,7 +177,7 @@ static int bind_listener(struct bl_world *world, unsigned i, struct passed *p)
 {
         struct bl_world_listener *l = &world->listeners[i];
         int rc = 0, fd = take_passed(p, l);
-        if (l->tp != BL_UDP && l->tp != BL_TCP)
+        if (!bl_world_speaks(l->tp))
                 return -EPROTONOSUPPORT;
         if (l->addr.family != 4 && l->addr.family != 6)
                 return -EAFNOSUPPORT;

@@ -18,8 +18,11 @@
 struct bl_world;
 struct uv_loop_s;
 
+/* Transports that there is code for: to listen on, and to open flows with. */
+bool bl_world_speaks(enum bl_tp tp);
+
 struct bl_world_listener {
-        enum bl_tp tp;       /* BL_UDP or BL_TCP */
+        enum bl_tp tp;       /* one that bl_world_speaks */
         struct bl_addr addr; /* port 0: any free one, see bl_world_listener_addr; 0.0.0.0 and [::]: all addresses */
 };
 

@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include "io/world.h"
+
 /* ---- what lists and maps hold ---- */
 
 static const char *const sides[] = {[BL_SIDE_CORE] = "core", [BL_SIDE_EDGE] = "edge", [BL_SIDE_HOME] = "home", NULL};
@@ -165,7 +167,7 @@ static void check_listeners(const struct bl_options *o, struct bl_conf_check *c)
                                          "listener %zu is for edge or home? With both roles write one of "
                                          "them before the transport: edge udp 127.0.1.1:5060",
                                          i + 1);
-                if (p[i].tp != BL_UDP && p[i].tp != BL_TCP)
+                if (!bl_world_speaks(p[i].tp))
                         bl_conf_complain(c, "listen", "listener %zu: only udp and tcp can be listened on", i + 1);
                 of_edge += edge;
                 of_home += home;

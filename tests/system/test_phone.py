@@ -141,7 +141,10 @@ def test_callee_unknown_or_away(lab):
 
 def test_usage(lab):
     for args, words in ((["register"], "--aor is needed"), (["register", "--aor=joe"], "sip:user@domain"),
-                        (["call", "--aor=sip:joe@a.example"], "whom to"), (["sing", "--aor=sip:joe@a.example"], "usage"),
+                        (["call", "--aor=sip:joe@a.example"], "whom to"),
+                        (["call", "no uri", "--aor=sip:joe@a.example"], "not a URI"),
+                        (["call", "--sing"], "belay ua: unrecognized option '--sing'"),
+                        (["sing", "--aor=sip:joe@a.example"], "usage"),
                         (["register", "--aor=sip:joe@a.example", "--map=x"], "HOST=TRANSPORT:ADDRESS:PORT"),
                         (["register", "--aor=sip:joe@a.example", "--bind=here"], "--bind: not an address")):
         rc, said = lab.run([BELAY, "ua", *args])

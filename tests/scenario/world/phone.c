@@ -182,10 +182,15 @@ struct ask *leg_ask(struct leg *l, enum bl_method m)
 
 struct ask *phone_ask(struct phone *p, enum bl_method m, const char *to)
 {
+        return phone_ask_with(p, m, to, NULL);
+}
+
+struct ask *phone_ask_with(struct phone *p, enum bl_method m, const char *to, const struct bl_ua_body *body)
+{
         char extra[64];
         struct ask *a = ask_new(p, NULL, m, extra, sizeof(extra));
         sim_enter(sim_env(p->node, 0));
-        must_start(p, a, bl_ua_request(p->ua, m, bl_str_z(to), bl_str_z(extra), NULL, &a->request));
+        must_start(p, a, bl_ua_request(p->ua, m, bl_str_z(to), bl_str_z(extra), body, &a->request));
         sim_leave(sim_env(p->node, 0));
         return a;
 }

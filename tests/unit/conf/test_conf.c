@@ -61,7 +61,8 @@ static const struct bl_conf_option nets = {"nets", BL_CONF_LIST, BL_CONF_AT(stru
 static const struct bl_conf_option inner_item = {"inner", BL_CONF_TABLE, BL_CONF_ELEM(struct inner *),
                                                  .table = &inner_table};
 static const struct bl_conf_option options[] = {
-        {"node", BL_CONF_STR, BL_CONF_AT(struct outer, node), .required = true, .help = "This node's name. More."},
+        {"node", BL_CONF_STR, BL_CONF_AT(struct outer, node), .required = true,
+         .help = "This node's name in x.nodes. More."},
         {"key_file", BL_CONF_PATH, BL_CONF_AT(struct outer, key_file)},
         {"domain", BL_CONF_DOMAIN, BL_CONF_AT(struct outer, domain)},
         {"number", BL_CONF_INT, BL_CONF_AT(struct outer, n), .def = "2", .min = 1, .live = true},
@@ -189,7 +190,7 @@ static void test_errors(void **state)
         static const struct {
                 const char *text, *says;
         } t[] = {
-                {"", "dir/x.yaml:1:1: node: is missing: This node's name\n"},
+                {"", "dir/x.yaml:1:1: node: is missing: This node's name in x.nodes\n"},
                 {"node: e1\nlisen: udp 1.2.3.4", "dir/x.yaml:2:1: lisen: unknown key; did you mean listen?\n"},
                 {"node: e1\nzzz: 1", "dir/x.yaml:2:1: zzz: unknown key; possible here: node, key_file, "},
                 {"node: e1\ninner:\n  wiat: 3s", "dir/x.yaml:3:3: inner.wiat: unknown key; did you mean wait?\n"},
@@ -350,7 +351,7 @@ static void test_the_manual_has_every_option(void **state)
         assert_non_null(strstr(said, "\n## `inner`\n"));
         assert_non_null(
                 strstr(said, "\n### `inner.wait`\n\n*duration, `1s` to `1m`; default `10s`; a reload applies it*\n"));
-        assert_non_null(strstr(said, "*text; required; needs a restart*\n\nThis node's name. More.\n"));
+        assert_non_null(strstr(said, "*text; required; needs a restart*\n\nThis node's name in x.nodes. More.\n"));
         assert_non_null(strstr(said, "*one of `red`, `green`; default `green`;"));
         assert_non_null(strstr(said, "*size, `0` to `1GiB`; default `64KiB`;"));
         assert_non_null(strstr(said, "*map, each value: list of: address range;"));
