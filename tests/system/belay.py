@@ -4,7 +4,6 @@ Nothing here sleeps: whoever waits, waits for a line, an event or a datagram, an
 the processes have said. A Lab ends the processes it started, and no other.
 """
 import ctypes
-import fcntl
 import json
 import os
 import re
@@ -232,14 +231,15 @@ class Namespace:
 
 
 def own_network():
-    """Second octet of a 127.x.0.0/16 that no other run of these tests on this machine has; the lock that holds it."""
+    """Second octet of a 127.x.0.0/16 that no other run of these tests has; the lock that holds it. An abstract socket's
+    name belongs to the network namespace, as the addresses do: it also keeps runs in other roots of this machine away."""
     for n in range(32, 224):
-        lock = os.open(f"/tmp/belay-tests-127.{n}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.bind(f"\0belay-tests-127.{n}")
             return n, lock
         except OSError:
-            os.close(lock)
+            lock.close()
     pytest.fail("no network 127.x.0.0/16 is free: are so many tests running?")
 
 
