@@ -322,8 +322,10 @@ class Lab:
         text, roles, kw = self._texts[name]
         return self.belayd(name, text, roles, **kw)
 
-    def edge(self, name, members, transport="udp", workers=1, home=None, extra="", more=""):
-        """members: {name: host number}; extra: further keys of `edge`; more: further lines."""
+    def edge(self, name, members, transport="udp", workers=1, home=None, extra="", more="",
+             trusted=None):
+        """members: {name: host number}; home: where that is; trusted: whom to take for it, when that is not all;
+        extra: further keys of `edge`; more: further lines."""
         at = self.ip(members[name])
         all_of = ", ".join(f"{n}: {self.ip(h)}" for n, h in members.items())
         home = home or self.ip(100)
@@ -331,7 +333,7 @@ class Lab:
 node: {name}
 listen: [udp {at}:5060, tcp {at}:5060]
 edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{{all_of}}}, home: {DOMAIN}{extra}}}
-trust: {{{DOMAIN}: {home}}}
+trust: {{{DOMAIN}: {trusted or home}}}
 map: {{{DOMAIN}: {transport} {home}:5060}}
 dns: {{use: no}}
 workers: {workers}

@@ -23,20 +23,22 @@ class Names:
 
     def __init__(self, sock, names, services):
         self.sock, self.names, self.services, self.asked = sock, names, services, []
-        sock.settimeout(None)
+        sock.settimeout(0.1)  # a recvfrom that blocks without limit has been seen to sleep through a datagram
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
         while True:
             try:
                 data, peer = self.sock.recvfrom(4096)
+            except TimeoutError:
+                continue
             except OSError:
                 return
             if len(data) > 16:
                 try:
                     self.sock.sendto(self._answer(data), peer)
-                except (OSError, IndexError, struct.error):
-                    continue
+                except OSError:  # the test has ended
+                    return
 
     def _answer(self, data):
         name, kind, question = _question(data)

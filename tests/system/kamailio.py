@@ -1,0 +1,112 @@
+"""Kamailio as a home (registrar and proxy) and as a proxy in between that knows nothing of belay."""
+import socket
+
+from belay import CLUSTER, DOMAIN, need, options, status
+from dns import Names
+
+COMMON = """\
+#!KAMAILIO
+debug=2
+log_stderror=yes
+children=2
+tcp_children=2
+auto_aliases=no
+disable_tcp=no
+enable_tls=no
+listen=udp:{ip}:5060
+listen=tcp:{ip}:5060
+{aliases}
+dns_cache_init=on
+use_dns_failover=yes
+tcp_connection_lifetime=3600
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "tmx.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+modparam("rr", "enable_full_lr", 1)
+modparam("tm", "fr_timer", {fr})
+"""
+
+HOME = """\
+loadmodule "usrloc.so"
+loadmodule "path.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "use_path", 1)
+modparam("registrar", "path_mode", 0)
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    if (has_totag()) {{
+        if (loose_route()) {{ t_relay(); exit; }}
+        if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+        sl_send_reply("404", "Not Here");
+        exit;
+    }}
+    if (is_method("OPTIONS") && uri == myself && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
+    if (is_method("REGISTER")) {{
+        if (!pv_www_authenticate("$td", "secret-$tU", "0")) {{ www_challenge("$td", "1"); exit; }}
+        save("location");
+        exit;
+    }}
+    loose_route();
+    if (is_method("INVITE")) record_route();
+    if (!lookup("location")) {{ sl_send_reply("480", "Away"); exit; }}
+    t_relay();
+}}
+"""
+
+BETWEEN = """\
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    if (is_method("OPTIONS") && uri == myself) {{ sl_send_reply("200", "OK"); exit; }}
+    loose_route();
+    if (!has_totag() && is_method("INVITE")) record_route();
+    if (src_ip == {home}) t_set_fr(0, 1000); # towards the edges: the next one soon
+    t_relay();
+}}
+"""
+
+
+def network(lab):
+    """A namespace whose resolver is a name server of the test: edge cluster and home by SRV and A."""
+    lab.isolate()
+    edges = {f"e{i}.{DOMAIN}": [lab.ip(i)] for i in (1, 2)}
+    services = {f"_sip._{tp}.{CLUSTER}": [(1, 1, 5060, n) for n in edges] for tp in ("udp", "tcp")}
+    names = Names(lab.socket(socket.SOCK_DGRAM, 53, 53),
+                  {**edges, CLUSTER: [a for v in edges.values() for a in v], DOMAIN: [lab.ip(100)]}, services)
+    lab.write("resolv.conf", f"nameserver {lab.ip(53)}\n")
+    return names
+
+
+def start(lab, script, host, domain=""):
+    text = COMMON.format(ip=lab.ip(host), aliases=f'alias="{domain}"' if domain else "",
+                         fr=1500 if script is HOME else 8000) + script.format(home=lab.ip(100))
+    path = lab.write("kamailio.cfg", text)
+    resolver = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    p = lab.start(["unshare", "--mount", "sh", "-c", resolver, lab.dir / "resolv.conf", need("kamailio"), "-f", path,
+                   "-DD", "-E", "-m", "32", "-M", "4", "-Y", lab.dir, "-P", lab.dir / "kamailio.pid"], name="kamailio")
+    ready(lab, p, host)
+    return p
+
+
+def ready(lab, p, host):
+    """Its sockets are bound before it forks its children; they answer when they are up: asked until then."""
+    sock = lab.socket(host=241)
+    sock.settimeout(0.2)
+    for i in range(100):
+        sock.sendto(options(sock, f"sip:{lab.ip(host)}", branch=f"ready{i}"), (lab.ip(host), 5060))
+        try:
+            assert status(sock.recv(65536)) == 200
+            return
+        except (TimeoutError, ConnectionRefusedError):
+            assert p.running(), "kamailio ended:\n" + p.said()
+    raise AssertionError("kamailio does not answer:\n" + p.said())
