@@ -226,17 +226,17 @@ static void challenge(struct job *j, bool proxy, bool stale)
 
 bool home_digest_start(struct job *j, bool proxy, void (*next)(struct job *, int rc))
 {
-        struct bl_digest d;
         if (bl_px_msg(j->px)->method == BL_M_ACK || bl_px_msg(j->px)->method == BL_M_CANCEL) {
                 bl_px_drop(j->px); /* RFC 3261 22.1: neither can be challenged */
                 return false;
         }
-        if (!bl_digest_find(bl_px_msg(j->px), proxy, j->domain->name, &d)) {
+        if (!bl_digest_find(bl_px_msg(j->px), proxy, j->domain->name, &j->digest)) {
                 challenge(j, proxy, false);
                 return false;
         }
+        j->digest_of = bl_px_msg(j->px);
         struct bl_store *s = j->home->node->c.store;
-        home_job_wait(j, s->ops->subscriber(s, j->home->env, d.username, j->domain->name, &j->op), next);
+        home_job_wait(j, s->ops->subscriber(s, j->home->env, j->digest.username, j->domain->name, &j->op), next);
         return true;
 }
 
@@ -244,20 +244,20 @@ bool home_digest_ok(struct job *j, int rc, bool proxy)
 {
         const struct bl_home_node *n = j->home->node;
         const struct bl_msg *m = bl_px_msg(j->px);
-        struct bl_digest d;
+        const struct bl_digest *d = &j->digest;
         if (rc < 0 && rc != BL_ENOENT) { /* the store is down: say so rather than "wrong password" */
                 home_refuse(j->px, 503, "store_failed", HOME_NONE);
                 return false;
         }
-        if (rc == BL_ENOENT || !bl_digest_find(m, proxy, j->domain->name, &d)) {
+        if (rc == BL_ENOENT || (m != j->digest_of && !bl_digest_find(m, proxy, j->domain->name, &j->digest))) {
                 challenge(j, proxy, false);
                 return false;
         }
         struct bl_str hosts[1] = {j->domain->edge};
-        switch (bl_digest_verify(&n->nonces, m, &d, &j->op.credentials, j->domain->name, hosts, hosts[0].n ? 1 : 0,
+        switch (bl_digest_verify(&n->nonces, m, d, &j->op.credentials, j->domain->name, hosts, hosts[0].n ? 1 : 0,
                                  j->home->env->wall)) {
         case BL_DIGEST_OK:
-                j->user = bl_px_str(j->px, d.username);
+                j->user = bl_px_str(j->px, d->username);
                 return true;
         case BL_DIGEST_STALE:
                 challenge(j, proxy, true);
@@ -270,7 +270,7 @@ bool home_digest_ok(struct job *j, int rc, bool proxy)
                 break;
         }
         if (bl_log_allow(j->home->env->log, "digest_wrong", "credentials"))
-                bl_log_ev(j->home->env->log, BL_LOG_WARN, "digest_wrong", BL_KS("user", d.username),
+                bl_log_ev(j->home->env->log, BL_LOG_WARN, "digest_wrong", BL_KS("user", d->username),
                           BL_KS("realm", j->domain->name));
         challenge(j, proxy, false);
         return false;

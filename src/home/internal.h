@@ -28,6 +28,8 @@ struct job {
         bool edge;                          /* came through a valid edge, or need not */
         bool outbound;                      /* RFC 5626 section 6 applies */
         void (*next)(struct job *, int rc); /* the step that takes the store's result */
+        struct bl_digest digest;            /* what home_digest_start found in… */
+        const struct bl_msg *digest_of;     /* …this; the message moves when it is kept */
         struct bl_str aor;                  /* user@domain, as the store knows it */
         struct bl_str user;
         struct slot {              /* one target: the bindings behind it, for 430 and for later tries */

@@ -18,7 +18,7 @@ static bool is_next(unsigned status)
 static bool others_unknown(const struct bl_send *s, const struct tried *but)
 {
         for (unsigned i = 0; i < s->n_tried; i++) {
-                const struct tried *t = &s->tried[i];
+                const struct tried *t = &s->seek->tried[i];
                 if (t != but && (t->state == TRIED_OPEN || t->state == TRIED_SILENT || t->state == TRIED_LOST))
                         return true;
         }
@@ -31,8 +31,8 @@ static struct tried *answered_by(struct bl_send *s, bl_flow_id from)
 {
         struct tried *t = send_tried(s, from);
         for (unsigned i = s->n_tried; !t && i-- > 0;) {
-                if (1u << s->tried[i].state & SEND_OUTSTANDING)
-                        t = &s->tried[i];
+                if (1u << s->seek->tried[i].state & SEND_OUTSTANDING)
+                        t = &s->seek->tried[i];
         }
         return t;
 }
@@ -73,7 +73,7 @@ static void go_on(struct bl_send *s)
         if (s->state == SEND_HOLDING || s->state == SEND_PROCEEDING || send_seeking(s))
                 return;
         if (s->step_for == STEP_SILENCE) {
-                const struct tried *t = &s->tried[s->n_tried - 1];
+                const struct tried *t = &s->seek->tried[s->n_tried - 1];
                 if (t->state == TRIED_OPEN)
                         return;
                 send_step(s, STEP_NONE, 0);
@@ -216,7 +216,7 @@ static void is_heard(struct bl_send *s, struct tried *t, unsigned status)
         if (s->state == SEND_LOOKING && s->method == BL_M_INVITE && !s->cancelled)
                 send_deadline(s, 0); /* RFC 3261 section 17.1.1.2: Timer B ends, the owner's Timer C goes on */
         if (status == 100) {
-                if (s->step_for == STEP_NONE || (s->step_for == STEP_SILENCE && t == &s->tried[s->n_tried - 1]))
+                if (s->step_for == STEP_NONE || (s->step_for == STEP_SILENCE && t == &s->seek->tried[s->n_tried - 1]))
                         send_await(s);
                 return;
         }

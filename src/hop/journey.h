@@ -61,6 +61,15 @@ struct opened {
         struct bl_addr addr;
 };
 
+/* What the search for a way needs, and nothing after it: the largest part, so it does not wait with the rest for copies
+ * of a 2xx. */
+struct seek {
+        struct hop_list list;
+        struct hop_cand open; /* what `watch` waits for */
+        struct tried tried[SEND_TRIES];
+        struct opened opened[SEND_OPENED];
+};
+
 struct bl_send {
         struct bl_link link;
         struct bl_hops *h;
@@ -79,9 +88,9 @@ struct bl_send {
         bool unsure;
         uint16_t busy, round, opens;
 
-        struct bl_str text; /* one block: method name, branch, bases */
+        struct bl_str text; /* one block: bases, method name, branch, their octets */
         struct bl_str method_name, branch;
-        struct bl_str base[SEND_BASES];
+        struct bl_str *base; /* in `text` */
         struct bl_uri first; /* base[0], which nearly all ask for */
         uint8_t n_base, base_at;
         uint32_t redirected; /* bit per base */
@@ -91,16 +100,13 @@ struct bl_send {
         /* the leg under way */
         bool leg_on, leg_rest; /* there is one; its list holds ranks 3 and 4 */
         int leg_redirect;      /* index, or -1: base_at */
-        struct hop_list list;
+        struct seek *seek;     /* NULL: accepted */
         struct bl_resolve resolve;
         struct bl_watch watch;
         bool opening;
-        struct hop_cand open; /* what `watch` waits for */
 
-        struct tried tried[SEND_TRIES];
         uint8_t n_tried, n_lost; /* n_lost: transport failures in this round */
         bool was_refused;        /* a 305 from a linked flow that offered nothing we may follow */
-        struct opened opened[SEND_OPENED];
         uint8_t n_opened;
 
         struct bl_msg *held; /* the answer to give when there is no better one */

@@ -20,8 +20,8 @@ bool send_base_uri(const struct bl_send *s, unsigned base, struct bl_uri *ret_ur
 struct tried *send_tried(struct bl_send *s, bl_flow_id flow)
 {
         for (unsigned i = s->n_tried; i-- > 0;) {
-                if (s->tried[i].flow == flow)
-                        return &s->tried[i];
+                if (s->seek->tried[i].flow == flow)
+                        return &s->seek->tried[i];
         }
         return NULL;
 }
@@ -29,7 +29,7 @@ struct tried *send_tried(struct bl_send *s, bl_flow_id flow)
 bool send_any_tried(const struct bl_send *s, unsigned states)
 {
         for (unsigned i = 0; i < s->n_tried; i++) {
-                if (states & 1u << s->tried[i].state)
+                if (states & 1u << s->seek->tried[i].state)
                         return true;
         }
         return false;
@@ -69,6 +69,13 @@ void send_stop_seeking(struct bl_send *s)
 
 /* ---- the end ---- */
 
+static void seek_end(struct bl_send *s)
+{
+        bl_pool_give(s->h->env->pool, s->seek, sizeof(*s->seek));
+        s->seek = NULL;
+        s->n_tried = s->n_opened = 0;
+}
+
 static void destroy(struct bl_send *s)
 {
         struct bl_pool *pool = s->h->env->pool;
@@ -80,6 +87,7 @@ static void destroy(struct bl_send *s)
         bl_msg_drop(s->held, pool);
         send_redirect_fini(s);
         bl_list_remove(&s->link);
+        seek_end(s);
         hop_pool_unstr(s->h, &s->text);
         bl_pool_give(pool, s, sizeof(*s));
 }
@@ -141,6 +149,8 @@ void send_show(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
                 send_stop_seeking(s);
                 send_deadline(s, 0);
                 s->state = accepted ? SEND_ACCEPTED : SEND_OVER;
+                if (accepted)
+                        seek_end(s);
                 send_step(s, accepted ? STEP_LINGER : STEP_NONE, s->h->env->now + 64 * send_t1(s));
         }
         if (!s->dead)
@@ -164,7 +174,7 @@ void send_show_held(struct bl_send *s)
 /* Not even a 100 (protocol.md section 5): nothing is closed or cancelled, the next candidate is tried beside. */
 static void silence(struct bl_send *s)
 {
-        struct tried *t = s->n_tried ? &s->tried[s->n_tried - 1] : NULL;
+        struct tried *t = s->n_tried ? &s->seek->tried[s->n_tried - 1] : NULL;
         if (!t || t->state != TRIED_OPEN || t->heard)
                 return;
         if (t->tp == BL_UDP && s->ct && bl_client_sent(s->ct, t->flow) < 2) { /* one datagram may be lost */
@@ -190,8 +200,9 @@ void send_await(struct bl_send *s)
 static void check(struct bl_send *s)
 {
         for (unsigned i = 0; i < s->n_tried; i++)
-                if (s->tried[i].heard && (s->tried[i].state == TRIED_OPEN || s->tried[i].state == TRIED_RINGING))
-                        hop_flow_check(s->h, s->tried[i].flow);
+                if (s->seek->tried[i].heard &&
+                    (s->seek->tried[i].state == TRIED_OPEN || s->seek->tried[i].state == TRIED_RINGING))
+                        hop_flow_check(s->h, s->seek->tried[i].flow);
         send_await(s);
 }
 
@@ -238,8 +249,8 @@ static void deadline_fire(struct bl_timer *timer)
                 return;
         send_enter(s);
         for (unsigned i = 0; i < s->n_tried && s->state == SEND_LOOKING; i++) /* no answer is a failure: RFC 3263 4.3 */
-                if (s->tried[i].state == TRIED_OPEN || s->tried[i].state == TRIED_SILENT)
-                        hop_failed_mark(s->h, s->tried[i].tp, &s->tried[i].addr);
+                if (s->seek->tried[i].state == TRIED_OPEN || s->seek->tried[i].state == TRIED_SILENT)
+                        hop_failed_mark(s->h, s->seek->tried[i].tp, &s->seek->tried[i].addr);
         if (s->held && send_is_doubtful(s->held->status)) {
                 s->unsure = true;
                 send_show_held(s);
@@ -257,14 +268,17 @@ static void deadline_fire(struct bl_timer *timer)
 
 static int copy_texts(struct bl_send *s, const struct bl_send_want *w)
 {
-        size_t n = w->method_name.n + w->branch.n + w->u.all.n;
         unsigned n_alt = w->n_alt < SEND_BASES - 1 ? w->n_alt : SEND_BASES - 1;
+        size_t array = (1 + n_alt) * sizeof(*s->base);
+        size_t n = array + w->method_name.n + w->branch.n + w->u.all.n;
         for (unsigned i = 0; i < n_alt; i++)
                 n += w->alt[i].all.n;
-        char *p = bl_pool_alloc(s->h->env->pool, n ? n : 1);
+        char *p = bl_pool_alloc(s->h->env->pool, n);
         if (!p)
                 return BL_ENOMEM;
-        s->text = bl_str_make(p, n ? n : 1);
+        s->text = bl_str_make(p, n);
+        s->base = (struct bl_str *)(void *)p;
+        p += array;
         const struct bl_str *from[2 + SEND_BASES] = {&w->method_name, &w->branch, &w->u.all};
         struct bl_str *to[2 + SEND_BASES] = {&s->method_name, &s->branch, &s->base[0]};
         for (unsigned i = 0; i < n_alt; i++) {
@@ -302,12 +316,14 @@ static int send_new(struct bl_hops *h, const struct bl_send_want *w, const struc
         s->step.fire = step_fire;
         s->deadline.fire = deadline_fire;
         s->resolve.done = send_resolved;
-        int rc = copy_texts(s, w);
+        s->seek = bl_pool_alloc(h->env->pool, sizeof(*s->seek));
+        int rc = s->seek ? copy_texts(s, w) : BL_ENOMEM;
         if (rc == 0 && bl_uri_parse(s->base[0], &s->first) < 0) {
                 hop_pool_unstr(h, &s->text);
                 rc = BL_EINVAL;
         }
         if (rc < 0) {
+                bl_pool_give(h->env->pool, s->seek, sizeof(*s->seek));
                 bl_pool_give(h->env->pool, s, sizeof(*s));
                 return rc;
         }

@@ -84,15 +84,15 @@ static void leg_load_bound(struct bl_send *s)
 {
         struct hop_choice w;
         s->leg_rest = false;
-        s->list.n = s->list.at = 0;
+        s->seek->list.n = s->seek->list.at = 0;
         if (s->flags & BL_SEND_PINNED)
-                s->list.c[s->list.n++] = (struct hop_cand){.flow = s->pinned, .rank = 1};
+                s->seek->list.c[s->seek->list.n++] = (struct hop_cand){.flow = s->pinned, .rank = 1};
         else if (leg_choice(s, &w))
-                hop_choose_bound(s->h, &w, &s->list);
-        for (unsigned i = 0; i < s->list.n && (s->flags & BL_SEND_PINNED); i++) {
+                hop_choose_bound(s->h, &w, &s->seek->list);
+        for (unsigned i = 0; i < s->seek->list.n && (s->flags & BL_SEND_PINNED); i++) {
                 const struct bl_flow *f = bl_flow_get(s->h->flows, s->pinned);
                 if (f)
-                        s->list.c[i] = (struct hop_cand){
+                        s->seek->list.c[i] = (struct hop_cand){
                                 .flow = f->id, .tp = f->tp, .addr = f->remote, .rank = 1, .ours = f->ours};
         }
 }
@@ -136,7 +136,7 @@ static void leg_load_rest(struct bl_send *s, const struct bl_target *from, unsig
         struct bl_target t[BL_HOP_TARGETS];
         struct hop_choice w;
         s->leg_rest = true;
-        s->list.n = s->list.at = 0;
+        s->seek->list.n = s->seek->list.at = 0;
         if (!leg_choice(s, &w))
                 return;
         if (n)
@@ -144,7 +144,7 @@ static void leg_load_rest(struct bl_send *s, const struct bl_target *from, unsig
         if (s->leg_redirect >= 0)
                 n = send_redirect_like(s, &s->redirect[s->leg_redirect], &w.u, t, n);
         n = leg_nodes(s, &w.u, t, n);
-        hop_choose_rest(s->h, &w, t, n, &s->list);
+        hop_choose_rest(s->h, &w, t, n, &s->seek->list);
 }
 
 void send_resolved(struct bl_resolve *r, int rc, const struct bl_target *t, unsigned n)
@@ -208,7 +208,7 @@ static bool same_far_end(const struct tried *t, const struct hop_cand *c)
 static bool was_tried(const struct bl_send *s, const struct hop_cand *c)
 {
         for (unsigned i = 0; i < s->n_tried; i++) {
-                const struct tried *t = &s->tried[i];
+                const struct tried *t = &s->seek->tried[i];
                 if (!same_far_end(t, c))
                         continue;
                 /* It was asked for another Path of the instance: it may know this one (section 5, "Bindings"). */
@@ -218,7 +218,7 @@ static bool was_tried(const struct bl_send *s, const struct hop_cand *c)
                         return true;
         }
         for (unsigned i = 0; i < s->n_opened && !c->flow; i++) {
-                if (s->opened[i].tp == c->tp && bl_addr_eq(&s->opened[i].addr, &c->addr))
+                if (s->seek->opened[i].tp == c->tp && bl_addr_eq(&s->seek->opened[i].addr, &c->addr))
                         return true;
         }
         return false;
@@ -240,14 +240,14 @@ static bool talks_belay(const struct bl_send *s, bl_flow_id flow)
 
 static void note_try(struct bl_send *s, const struct hop_cand *c, bool by_maddr)
 {
-        s->tried[s->n_tried++] = (struct tried){.flow = c->flow,
-                                                .addr = c->addr,
-                                                .tp = c->tp,
-                                                .state = TRIED_OPEN,
-                                                .base = (uint8_t)leg_base(s),
-                                                .by_maddr = by_maddr,
-                                                .ours = c->ours,
-                                                .round = s->round};
+        s->seek->tried[s->n_tried++] = (struct tried){.flow = c->flow,
+                                                      .addr = c->addr,
+                                                      .tp = c->tp,
+                                                      .state = TRIED_OPEN,
+                                                      .base = (uint8_t)leg_base(s),
+                                                      .by_maddr = by_maddr,
+                                                      .ours = c->ours,
+                                                      .round = s->round};
         bl_count(s->h->count.tries);
         if (talks_belay(s, c->flow))
                 send_step(s, STEP_SILENCE, s->h->env->now + BL_MS(s->h->conf.failover_after_ms));
@@ -316,7 +316,7 @@ static void open_failed(struct bl_send *s, const struct hop_cand *c)
 static void open_up(struct bl_watch *w, struct bl_flow *f)
 {
         struct bl_send *s = BL_CONTAINER(w, struct bl_send, watch);
-        struct hop_cand c = s->open;
+        struct hop_cand c = s->seek->open;
         send_enter(s);
         bl_flow_unwatch(w);
         hop_flow_ready(s->h, f);
@@ -333,7 +333,7 @@ void send_open_failed(struct bl_send *s)
         bl_flow_unwatch(&s->watch);
         s->opening = false;
         send_step(s, STEP_NONE, 0);
-        open_failed(s, &s->open);
+        open_failed(s, &s->seek->open);
         send_advance(s);
 }
 
@@ -352,7 +352,7 @@ static bool wait_open(struct bl_send *s, const struct hop_cand *c, bl_flow_id id
         s->watch.down = open_down;
         if (bl_flow_watch(s->h->flows, id, &s->watch) < 0)
                 return false;
-        s->open = *c;
+        s->seek->open = *c;
         s->opening = true;
         send_step(s, STEP_OPEN, s->h->env->now + BL_MS(s->h->conf.failover_after_ms));
         return true;
@@ -365,7 +365,7 @@ static bool try_open(struct bl_send *s, struct hop_cand *c)
         if (!leg_uri(s, &u))
                 return false;
         if (s->n_opened < SEND_OPENED)
-                s->opened[s->n_opened++] = (struct opened){c->tp, c->addr};
+                s->seek->opened[s->n_opened++] = (struct opened){c->tp, c->addr};
         s->opens++;
         /* A redirect's URI is of use once; what it stands for is bound by the 2xx. */
         struct bl_str bind = s->leg_redirect >= 0 ? bl_str_make(NULL, 0) : s->base[s->base_at];
@@ -412,8 +412,8 @@ void send_advance(struct bl_send *s)
                                 break;
                         continue;
                 }
-                if (s->list.at < s->list.n) {
-                        if (try_candidate(s, &s->list.c[s->list.at++]))
+                if (s->seek->list.at < s->seek->list.n) {
+                        if (try_candidate(s, &s->seek->list.c[s->seek->list.at++]))
                                 return;
                         continue;
                 }

@@ -38,7 +38,7 @@ static enum key key_from(struct bl_str name)
 {
         unsigned k = 0;
 
-        while (k < KEYS && !bl_str_ieq(name, keys[k]))
+        while (k < KEYS && (name.n != keys[k].n || !bl_str_ieq(name, keys[k])))
                 k++;
         return (enum key)k;
 }
