@@ -143,52 +143,62 @@ static bool to_fellow(struct bl_edge *e, const struct bl_msg *m, struct bl_str u
         return false;
 }
 
-static bool to_ua(struct bl_edge *e, const struct bl_msg *m, const struct away *a, bool from_fellow)
+static unsigned flows_of_p(struct bl_edge *e, struct bl_str user, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         char text[AWAY_TEXT + 300];
         struct bl_sb b = BL_SB(text);
-        struct bl_sticky_found found[BL_STICKY_MAX];
         struct bl_sticky_query q = {.worker = e->env->worker, .max_rank = 2};
         bl_sb_addz(&b, "sip:");
-        bl_sb_add(&b, a->text);
+        bl_sb_add(&b, user);
         bl_sb_addc(&b, '@');
         bl_sb_add(&b, e->node->c.cluster);
         bl_sb_addz(&b, ";lr");
         if (b.over || bl_uri_parse(bl_sb_str(&b), &q.uri) < 0)
-                return false;
-        unsigned n = bl_sticky_find(e->node->sticky, &q, e->env->now, found);
-        return send_found(e, m, found, n, &a->far) || (!from_fellow && to_fellow(e, m, a->text));
+                return 0;
+        return bl_sticky_find(e->node->sticky, &q, e->env->now, ret);
 }
 
-static bool to_home(struct bl_edge *e, const struct bl_msg *m, const struct away *a)
+/* The node of the home that it came from, else any: one that does not know it sends it on to an edge. */
+static unsigned flows_of_home(struct bl_edge *e, const struct away *a, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         char text[AWAY_TEXT + 8];
         struct bl_sb b = BL_SB(text);
-        struct bl_sticky_found found[BL_STICKY_MAX];
         struct bl_sticky_query q = {.worker = e->env->worker};
         struct bl_addr at = a->far;
         at.port = 0; /* it may have come by a flow that the home opened */
         bl_sb_addz(&b, "sip:");
         bl_sb_add(&b, a->text);
         if (b.over || bl_uri_parse(bl_sb_str(&b), &q.uri) < 0)
-                return false;
-        unsigned n = bl_sticky_find_at(e->node->sticky, a->text, &at, e->env->worker, e->env->now, found);
-        if (n == 0)
-                n = bl_sticky_find(e->node->sticky, &q, e->env->now, found);
-        return send_found(e, m, found, n, &a->far);
+                return 0;
+        unsigned n = bl_sticky_find_at(e->node->sticky, a->text, &at, e->env->worker, e->env->now, ret);
+        return n ? n : bl_sticky_find(e->node->sticky, &q, e->env->now, ret);
+}
+
+static unsigned flows_for(struct bl_edge *e, const struct away *a, struct bl_sticky_found ret[BL_STICKY_MAX])
+{
+        return a->to_ua ? flows_of_p(e, a->text, ret) : flows_of_home(e, a, ret);
+}
+
+/* Our own transaction, whose upstream flow is gone. */
+unsigned edge_answer_upstream(void *role, struct bl_px *px, struct bl_sticky_found ret[BL_STICKY_MAX])
+{
+        const struct away *a = bl_px_msg(px)->method == BL_M_REGISTER ? NULL : *bl_px_data(px);
+        return a ? flows_for(role, a, ret) : 0;
 }
 
 void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m)
 {
         struct bl_edge *e = role;
         struct bl_flow *f = bl_flow_get(bl_txns_flows(bl_proxy_txns(e->proxy)), from);
+        struct bl_sticky_found found[BL_STICKY_MAX];
         char text[AWAY_TEXT];
         struct away a;
         if (!f || m->status == 100 || !read_away(e, m, text, &a)) /* a 100 is between neighbours */
                 return;
         if (a.to_ua && !edge_flow_is_core(e, f))
                 return; /* only the core answers a UA */
-        if (a.to_ua ? to_ua(e, m, &a, edge_flow_is_member(e, f)) : to_home(e, m, &a))
+        unsigned n = flows_for(e, &a, found);
+        if (send_found(e, m, found, n, &a.far) || (a.to_ua && !edge_flow_is_member(e, f) && to_fellow(e, m, a.text)))
                 bl_count(e->rescued_total);
         else
                 bl_log_ev(e->env->log, BL_LOG_DEBUG, "answer_lost", BL_KS("callid", m->call_id),

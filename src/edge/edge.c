@@ -188,6 +188,7 @@ static const struct bl_role edge_role = {
         .response = response,
         .branch = branch,
         .via = edge_answer_via,
+        .upstream = edge_answer_upstream,
         .stray = edge_answer_stray,
         .flow_up = flow_up,
         .flow_down = flow_down,

@@ -127,4 +127,5 @@ void edge_rebuild(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const 
 /* The answer to this request belongs to the UA behind P (its user part), or to the home of a domain. */
 void edge_answer_goes(struct bl_px *px, const struct bl_flow *f, bool to_ua, struct bl_str text);
 void edge_answer_via(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_sb *out);
+unsigned edge_answer_upstream(void *role, struct bl_px *px, struct bl_sticky_found ret[BL_STICKY_MAX]);
 void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m);

@@ -311,7 +311,8 @@ static void done(void *role, struct bl_px *px)
         *bl_px_data(px) = NULL;
 }
 
-static const struct bl_role home_role = {.request = request, .target_failed = target_failed, .done = done};
+static const struct bl_role home_role = {
+        .request = request, .target_failed = target_failed, .done = done, .stray = home_answer_stray};
 
 /* The store has no clock: without this a binding would outlive its time until somebody registers. */
 static void expire_store(struct bl_timer *t)
@@ -334,6 +335,7 @@ struct bl_home *bl_home_new(struct env *env, struct bl_home_node *n)
         h->redirected_total = bl_stats_counter(env->stats, "belay_home_redirected_total", NULL, NULL);
         h->challenged_total = bl_stats_counter(env->stats, "belay_home_challenged_total", NULL, NULL);
         h->forgotten_total = bl_stats_counter(env->stats, "belay_home_bindings_dropped_total", NULL, NULL);
+        h->rescued_total = bl_stats_counter(env->stats, "belay_home_answers_rescued_total", NULL, NULL);
         h->proxy = bl_proxy_new(env, &n->c.proxy, &home_role, h);
         if (!h->proxy) {
                 free(h);

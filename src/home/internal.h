@@ -15,7 +15,7 @@ struct bl_home {
         struct bl_proxy *proxy;
         struct bl_timer expire;  /* of the store; worker 0's */
         struct bl_link removals; /* of bindings that a 430 made void, under way in the store */
-        struct bl_counter *registered_total, *redirected_total, *challenged_total, *forgotten_total;
+        struct bl_counter *registered_total, *redirected_total, *challenged_total, *forgotten_total, *rescued_total;
 };
 
 /* What waits for the store; in px memory, bl_px_data points to it. */
@@ -74,3 +74,5 @@ void home_targets(struct job *j);
 void home_removals_drop(struct bl_home *h); /* whatever is still under way, when the home ends */
 void home_target_failed(struct job *j, unsigned target, unsigned status);
 struct bl_str home_record_route(struct bl_home *h, struct bl_px *px, const struct bl_home_domain *d);
+/* An answer that belongs to no transaction of ours: on to an edge, or dropped. */
+void home_answer_stray(void *role, bl_flow_id from, struct bl_msg *m);

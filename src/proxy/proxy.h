@@ -53,6 +53,9 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
         void (*branch)(void *role, struct bl_px *px, unsigned target, struct bl_sb *out);
         /* Appends further parameters of our Via (";name=value"), at most 512 octets. May be NULL. */
         void (*via)(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_sb *out);
+        /* The flow that the request came by is gone and its Via names no domain that is linked: flows that the answer
+         * may go by instead, best first; how many. May be NULL. */
+        unsigned (*upstream)(void *role, struct bl_px *px, struct bl_sticky_found ret[BL_STICKY_MAX]);
         /* A response that belongs to no transaction here (its Via is ours). NULL: dropped. */
         void (*stray)(void *role, bl_flow_id from, struct bl_msg *m);
         void (*flow_up)(void *role, struct bl_flow *);

@@ -1,7 +1,8 @@
 /*
  * A response whose connection has gone (RFC 3261 section 18.2.2). The section opens a new one to what the Via says;
  * that would send answers wherever a request names. Here only a flow that is known to be the same domain takes its
- * place: a home's answer to a call whose edge died goes to another edge of the cluster that the Via names.
+ * place: a home's answer to a call whose edge died goes to another edge of the cluster that the Via names; an edge
+ * knows by itself where it belongs.
  */
 #include "base/hash.h"
 #include "proxy/internal.h"
@@ -22,20 +23,27 @@ static bool move_to(struct bl_px *px, bl_flow_id flow, unsigned status, struct b
         return rc == 0;
 }
 
-static void find_another(struct bl_px *px, unsigned status, struct bl_buf *b)
+static unsigned by_via(struct bl_px *px, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         struct bl_proxy *p = px->p;
-        struct bl_str host = px->msg->via.host;
         char text[300];
         struct bl_sb s = BL_SB(text);
         struct bl_sticky_query q = {
                 .worker = p->env->worker, .spread = bl_hash(p->env->hash_seed, px->msg->call_id), .max_rank = 3};
-        struct bl_sticky_found found[BL_STICKY_MAX];
         bl_sb_addz(&s, "sip:");
-        bl_sb_add(&s, host);
+        bl_sb_add(&s, px->msg->via.host);
         if (!px->via_linked || !p->conf->sticky || s.over || bl_uri_parse(bl_sb_str(&s), &q.uri) < 0)
-                return;
-        unsigned n = bl_sticky_find(p->conf->sticky, &q, p->env->now, found);
+                return 0;
+        return bl_sticky_find(p->conf->sticky, &q, p->env->now, ret);
+}
+
+static void find_another(struct bl_px *px, unsigned status, struct bl_buf *b)
+{
+        struct bl_proxy *p = px->p;
+        struct bl_sticky_found found[BL_STICKY_MAX];
+        unsigned n = by_via(px, found);
+        if (n == 0 && p->role->upstream)
+                n = p->role->upstream(p->role_ctx, px, found);
         for (unsigned i = 0; i < n; i++) {
                 if (move_to(px, found[i].flow, status, b)) {
                         bl_count(p->moved);
