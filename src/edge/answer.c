@@ -12,7 +12,7 @@
  */
 #include "edge/internal.h"
 
-enum { AWAY_TEXT = 200, MIXED = 1024, HOUR_S = 3600 };
+enum { AWAY_TEXT = 200, MIXED = 1024, HOUR_S = 3600, FELLOWS = 3 };
 
 struct away { /* where the answer to a forwarded request belongs; px data */
         bool to_ua;
@@ -127,20 +127,21 @@ static bool send_found(struct bl_edge *e, const struct bl_msg *m, const struct b
         return false;
 }
 
-/* Once to a living edge of P's set, which will find our cluster's Via on top. */
-static bool to_fellow(struct bl_edge *e, const struct bl_msg *m, struct bl_str user)
+/* Once to the first living edges of P's order, which find our cluster's Via on top; the one with the flow passes it on.
+ */
+static bool to_fellows(struct bl_edge *e, const struct bl_msg *m, struct bl_str user)
 {
         char scratch[BL_TOKEN_MAX];
         struct bl_token token;
-        unsigned order[BL_TOKEN_NODES], n;
+        unsigned order[BL_TOKEN_NODES], n, sent = 0;
         if (bl_token_open(&e->node->cluster, user, scratch, &token) < 0)
                 return false;
         n = edge_set_order(e, &token, user, order, BL_TOKEN_NODES);
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n && sent < FELLOWS; i++)
                 if (order[i] != e->node->self && e->member[order[i]].flow &&
                     send_copy(e, e->member[order[i]].flow, m, false))
-                        return true;
-        return false;
+                        sent++;
+        return sent > 0;
 }
 
 static unsigned flows_of_p(struct bl_edge *e, struct bl_str user, struct bl_sticky_found ret[BL_STICKY_MAX])
@@ -198,7 +199,7 @@ void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m)
         if (a.to_ua && !edge_flow_is_core(e, f))
                 return; /* only the core answers a UA */
         unsigned n = flows_for(e, &a, found);
-        if (send_found(e, m, found, n, &a.far) || (a.to_ua && !edge_flow_is_member(e, f) && to_fellow(e, m, a.text)))
+        if (send_found(e, m, found, n, &a.far) || (a.to_ua && !edge_flow_is_member(e, f) && to_fellows(e, m, a.text)))
                 bl_count(e->rescued_total);
         else
                 bl_log_ev(e->env->log, BL_LOG_DEBUG, "answer_lost", BL_KS("callid", m->call_id),

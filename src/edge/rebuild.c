@@ -5,7 +5,7 @@
  */
 #include "edge/internal.h"
 
-enum { TARGETS = 2, TRY_ALL = 64 };
+enum { TARGETS = 2, ACK_COPIES = 3, TRY_ALL = 64 };
 
 static bool follows_redirects(struct bl_edge *e, struct bl_px *px, const struct bl_flow *f)
 {
@@ -54,6 +54,22 @@ static void redirect(struct bl_edge *e, struct bl_px *px, const struct p_uri *p,
 
 /* To an upstream that does not follow redirects, and for ACK: to the right edge by ourselves, without Record-Routing
  * (D11). */
+/* An ACK has no answer that would say whether it arrived: to the first few at once; who has no flow drops it. */
+static void forward_ack(struct bl_edge *e, struct bl_px *px, const struct p_uri *p, const struct bl_str *routes,
+                        unsigned n)
+{
+        for (unsigned i = 0; i < n && i < ACK_COPIES; i++) {
+                struct bl_px_target t = {.pop_routes = p->pop,
+                                         .push_routes = routes[i],
+                                         .ack_too = true,
+                                         .send_flags = BL_SEND_USE_MADDR | BL_SEND_BELAY};
+                if (bl_px_add(px, &t) < 0)
+                        break;
+        }
+        bl_count(e->detour_total);
+        bl_px_go(px);
+}
+
 static void forward(struct bl_edge *e, struct bl_px *px, const struct p_uri *p, const struct bl_addr *to, unsigned n)
 {
         struct bl_str routes[TRY_ALL];
@@ -63,6 +79,10 @@ static void forward(struct bl_edge *e, struct bl_px *px, const struct p_uri *p, 
                 struct bl_sb b = {mem, 0, mem ? cap : 0, false};
                 put_at(p, &to[i], &b);
                 routes[i] = bl_sb_str(&b);
+        }
+        if (bl_px_msg(px)->method == BL_M_ACK) {
+                forward_ack(e, px, p, routes, n);
+                return;
         }
         struct bl_px_target t = {.pop_routes = p->pop,
                                  .push_routes = routes[0],

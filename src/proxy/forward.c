@@ -459,7 +459,13 @@ static void go_ack(struct bl_px *px)
                 px->state = PX_OVER;
                 return;
         }
-        start(px->branches); /* the others are for requests that may be answered */
+        px->starting = true;
+        for (struct px_branch *b = px->branches; b; b = b->next)
+                if (b == px->branches || b->t.ack_too) /* the others are for requests that may be answered */
+                        start(b);
+        px->starting = false;
+        if (!px->n_active)
+                px->state = PX_OVER;
 }
 
 void bl_px_go(struct bl_px *px)

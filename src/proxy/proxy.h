@@ -29,6 +29,7 @@ struct bl_px_target {
         unsigned send_flags;  /* enum bl_send_flags */
         bl_flow_id flow;      /* PINNED */
         uint16_t q;           /* 0..1000: higher ones first, equal ones in parallel (16.6) */
+        bool ack_too;         /* an ACK goes here beside the first target: nothing would tell that it did not arrive */
         bool strict_fallback; /* honour a top Route without ;lr (16.6 step 6); a proxy's own policy may forbid it */
 };
 

@@ -159,7 +159,8 @@ void px_branch_final(struct px_branch *b, unsigned status, const struct bl_msg *
                 return;
         }
         if (px->is_ack) {
-                px->state = PX_OVER;
+                if (!px->n_active && !px->starting)
+                        px->state = PX_OVER;
                 return;
         }
         if (p->role->target_failed)
