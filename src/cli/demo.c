@@ -19,7 +19,7 @@ static const char USAGE[] =
         "Starts a home, edges and two phones on loopback, sets up calls, kills the edges one after another and\n"
         "the home once, and counts what became of every request inside the calls. Exit 0: nothing was lost.\n"
         "\n"
-        "  --edges N          1 to 8 (default 3)\n"
+        "  --edges N          2 to 8 (default 3)\n"
         "  --calls N          1 to 1000 (default 6), half in each direction\n"
         "  --transport T      udp or tcp (default udp)\n"
         "  --workers N        of each server (default 1)\n"
@@ -50,7 +50,7 @@ static bool one_option(struct demo *d, int o, bool *seeded)
         uint64_t n = 0;
         switch (o) {
         case O_EDGES:
-                if (!number("edges", 1, DEMO_EDGES, &n))
+                if (!number("edges", 2, DEMO_EDGES, &n))
                         return false;
                 d->edges = (unsigned)n;
                 return true;

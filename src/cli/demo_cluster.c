@@ -81,7 +81,10 @@ static bool write_edge(struct demo *d, struct node *n)
                 bl_sb_fmt(&b, "%s%s: ", i > EDGE1 ? ", " : "", d->node[i].name);
                 bl_addr_put_ip(&b, &d->node[i].addr);
         }
-        bl_sb_addz(&b, "}}\ntrust: {example.com: [");
+        bl_sb_addc(&b, '}');
+        if (d->edges >= 3) /* two backups, so that a home that forgot can guess wrong and be redirected */
+                bl_sb_addz(&b, ", pin: {alice@example.com: [e1, e3], bob@example.com: [e1, e2]}");
+        bl_sb_addz(&b, "}\ntrust: {example.com: [");
         bl_addr_put_ip(&b, &d->node[HOME].addr);
         bl_sb_addz(&b, "]}\nmap: {");
         put_points(d, &b, "example.com", HOME, HOME + 1);

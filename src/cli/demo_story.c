@@ -3,9 +3,9 @@
  * deadline; nothing waits a fixed time.
  *
  *   servers listen ─► phones register by discovery, two flows each ─► calls, half each way ─► a re-INVITE each way
+ *   ─► the home restarts ─► requests both ways (one redirect per P at most)
  *   ─► SIGKILL the calls' edge ─► requests both ways, at once ─► it comes back, phones have two flows again ─► the next
- * edge … ─► the home restarts ─► requests both ways (one redirect per P at most) ─► BYEs, half from each side, right
- * after one more kill
+ *   edge … ─► BYEs, half from each side, right after one more kill
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -249,7 +249,7 @@ static void advance(struct demo *d)
         case STEP_TALK:
                 talk(d);
                 if (talked(d))
-                        enter(d, STEP_KILL);
+                        enter(d, STEP_HOME);
                 break;
         case STEP_KILL:
                 talk(d);
@@ -260,11 +260,10 @@ static void advance(struct demo *d)
                 if (!servers_listen(d) || !phones_ready(d))
                         break;
                 next_victim(d);
-                /* every edge was killed once: now the home */
-                if (d->faults < d->edges)
+                if (d->faults <= d->edges) /* the home's restart was one, then each edge */
                         enter(d, STEP_KILL);
-                else if (d->faults == d->edges)
-                        enter(d, STEP_HOME);
+                else
+                        enter(d, STEP_END);
                 break;
         case STEP_HOME:
                 if (!d->node[HOME].child && !d->node[HOME].wanted)
@@ -275,7 +274,7 @@ static void advance(struct demo *d)
         case STEP_HOME_TALK:
                 talk(d);
                 if (talked(d) && phones_ready(d))
-                        enter(d, STEP_END);
+                        enter(d, STEP_KILL);
                 break;
         case STEP_END:
                 say_bye(d);
