@@ -51,24 +51,31 @@ struct reg {
         struct bl_ua *ua;
         uint8_t reg_id; /* 0: no outbound */
         enum reg_state state;
-        bool fresh;    /* D7: a flow of its own, even when one matches */
-        bool stopping; /* expires 0 is under way */
-        uint8_t redirects, auth_tries, failures, unreachable;
-        struct text route;     /* URI in Route: empty at the start of discovery */
-        struct text home_edge; /* the Outbound-Proxy form it was given: where to come back to */
+        bool searching;  /* no edge was ever named for it: any other of the cluster will do (protocol.md section 4.4) */
+        bool tried;      /* an address, in this round */
+        bool stopping;   /* the registration is to be removed */
+        bool asked_zero; /* by the REGISTER that is under way */
+        bool resolving;  /* the cluster's addresses are being asked for */
+        uint8_t redirects, auth_tries;
+        uint8_t step;            /* of a round: 0 the last address, then the other edges */
+        uint8_t rounds;          /* that failed, one after another */
+        uint8_t refused;         /* refreshes, one after another */
+        uint8_t short_lived;     /* flows that died young, one after another */
+        struct text ruri;        /* legacy: a redirect's Contact; else empty */
+        struct text route;       /* URI in Route: empty at the start of discovery */
+        struct text home_edge;   /* the Outbound-Proxy form it was given: P, and where to come back to */
+        struct bl_addr at;       /* where it is registered, or tries to */
+        struct bl_addr last;     /* far end of the last flow that registered, or the address it was given */
+        struct bl_addr failed;   /* where it just failed */
+        bl_flow_id flow;         /* it is bound to */
+        bl_flow_id old_flow;     /* moved away from (305 on a refresh): closed when the new one is registered */
+        bl_us since, expires_at; /* of the registration */
         struct text call_id;
-        uint32_t cseq, granted_s, min_s;
-        bl_flow_id flow;
-        struct bl_resolve resolve; /* the cluster's addresses are being asked for */
-        bool resolving;
-        uint8_t others; /* edges that it may go to beside the last address; 0: not known yet, at least one */
+        uint32_t cseq, min_s;
+        struct bl_resolve resolve;
         struct bl_send *send;
         struct bl_timer timer; /* refresh, or retry */
         struct bl_watch watch;
-        bool outbound;       /* the registrar did RFC 5626 */
-        struct bl_addr last; /* far end of the last flow that registered */
-        bl_flow_id keepalive_flow;
-        uint32_t keepalive_s;
         char branch[24], tag[6];
 };
 
@@ -83,7 +90,8 @@ struct bl_ua {
         struct text service_route;
         struct text outbound_route; /* `<outbound_proxy>`: what requests go by before there is a Service-Route */
         uint32_t expires_s;
-        uint8_t flows_wanted;
+        uint8_t flows_wanted; /* by configuration; 0: as the edges say */
+        uint8_t wanted;       /* flows that there should be; 0: not known yet */
         bool legacy, no_outbound, started, stopped, register_off;
         bool belay;              /* its edges are ours: they answer 100 at once, and have others beside them */
         struct bl_link requests; /* all of its bl_ua_request */
@@ -109,10 +117,26 @@ static inline struct bl_str ua_branch_str(const char *b)
         return bl_str_make(b, 24);
 }
 
+/* register.c: what is said to the registrar */
 void reg_start(struct bl_ua *ua);
 void reg_stop(struct bl_ua *ua);
 void reg_free_all(struct bl_ua *ua);
+struct reg *reg_new(struct bl_ua *ua, unsigned index); /* NULL without memory */
+void reg_try(struct reg *r);                           /* a REGISTER by its flow, or to its route */
+void reg_cancel(struct reg *r);                        /* the one under way */
+/* recover.c: where to, and when */
+void reg_bind(struct reg *r, bl_flow_id flow);  /* watches it; 0: lets go */
+void reg_close(struct reg *r, bl_flow_id flow); /* a flow that carries no registration any more */
 void reg_flow_lost(struct reg *r, bl_flow_id flow, int why);
+void reg_on_timer(struct bl_timer *t);
+void reg_soon(struct reg *r); /* tries again at once, but for the jitter */
+void reg_failed(struct reg *r, unsigned status, struct bl_str reason, bool local, uint32_t retry_after_s);
+void reg_give_up(struct reg *r, unsigned status, struct bl_str reason);
+bool reg_is_used(const struct reg *r, const struct bl_addr *a); /* by another registration of this UA */
+void reg_take_lists(struct reg *r, const struct bl_msg *m);     /* Outbound-Proxy and the draft's form */
+void reg_fill_up(struct bl_ua *ua);                             /* as many flows as wanted */
+void reg_start_over(struct reg *r);                             /* P is worth nothing any more: discovery */
+bool reg_maddr(const struct bl_uri *u, struct bl_addr *ret);    /* the address that a URI's maddr names */
 
 /* --- dialogs --- */
 enum dialog_state {

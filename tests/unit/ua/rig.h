@@ -75,6 +75,7 @@ struct rig {
         unsigned set;     /* edges that P's list names, as bits 1 << E1 … */
         unsigned expires, flow_timer;
         bool digest, no_service_route;
+        unsigned other_flows; /* that requests opened by themselves: they outlive the UA */
         unsigned nonce;
         const char *list_name;
         struct seen seen[EVENTS];
@@ -414,7 +415,11 @@ static inline void rig_free(struct rig *r)
         if (r->stack) {
                 sim_enter(r->env);
                 bl_ua_free(r->ua);
+                sim_leave(r->env);
+                rig_run(r, 1);
                 struct bl_flows *flows = bl_txns_flows(r->stack->txns);
+                assert_int_equal(bl_flows_count(flows), r->other_flows);
+                sim_enter(r->env);
                 for (struct bl_flow *f = bl_flows_next(flows, NULL); f; f = bl_flows_next(flows, f))
                         bl_flow_close(f, false);
                 sim_leave(r->env);
