@@ -44,7 +44,7 @@ struct phone {
         struct bl_static_route map[MAPS];
         unsigned n_map;
         struct bl_addr dns[4];
-        unsigned n_dns, flows, expires, duration, ring_ms, hangup_ms, wait_flows;
+        unsigned n_dns, flows, expires, retry, duration, ring_ms, hangup_ms, wait_flows;
         bool legacy, auto_answer, interactive, did, registered, quiet_in, no_dns;
         int exit_code;
         bool leaving;
@@ -476,6 +476,8 @@ static const char USAGE[] =
         "  --flows N              registered flows wanted (default: all that the edge names)\n"
         "  --wait-flows N         begin the call or message when N flows are registered (default 1)\n"
         "  --expires SECONDS      registration (default 600)\n"
+        "  --retry SECONDS        base of the wait for a lost flow's edge (RFC 5626 4.5; default 30, 90 while one "
+        "lives)\n"
         "  --instance URN         urn:uuid:... (default: random)\n"
         "  --legacy               a plain RFC 5626 phone: no discovery, no stickiness\n"
         "  --ring MS              answer after MS (default 0); --no-answer: only by the command `answer`\n"
@@ -533,6 +535,7 @@ enum {
         O_NO_ANSWER,
         O_HANGUP,
         O_DURATION,
+        O_RETRY,
         O_HELP
 };
 static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
@@ -545,6 +548,7 @@ static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
                                         {"flows", 1, NULL, O_FLOWS},
                                         {"wait-flows", 1, NULL, O_WAIT},
                                         {"expires", 1, NULL, O_EXPIRES},
+                                        {"retry", 1, NULL, O_RETRY},
                                         {"instance", 1, NULL, O_INSTANCE},
                                         {"legacy", 0, NULL, O_LEGACY},
                                         {"ring", 1, NULL, O_RING},
@@ -586,6 +590,8 @@ static bool one_option(struct phone *p, int o)
                 return number("--wait-flows", optarg, &p->wait_flows);
         case O_EXPIRES:
                 return number("--expires", optarg, &p->expires);
+        case O_RETRY:
+                return number("--retry", optarg, &p->retry);
         case O_INSTANCE:
                 p->instance = optarg;
                 return true;
@@ -668,6 +674,7 @@ static bool build(struct phone *p, const struct bl_ua_stack_conf *conf)
                                 .outbound_proxy = bl_str_z(p->outbound_proxy),
                                 .flows = p->flows,
                                 .expires_s = p->expires,
+                                .retry_base_s = p->retry,
                                 .legacy = p->legacy,
                                 .event = on_event,
                                 .ctx = p};

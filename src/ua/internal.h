@@ -90,8 +90,9 @@ struct bl_ua {
         struct text service_route;
         struct text outbound_route; /* `<outbound_proxy>`: what requests go by before there is a Service-Route */
         uint32_t expires_s;
-        uint8_t flows_wanted; /* by configuration; 0: as the edges say */
-        uint8_t wanted;       /* flows that there should be; 0: not known yet */
+        uint16_t retry_base_s; /* 0: the RFC's */
+        uint8_t flows_wanted;  /* by configuration; 0: as the edges say */
+        uint8_t wanted;        /* flows that there should be; 0: not known yet */
         bool legacy, no_outbound, started, stopped, register_off;
         bool belay;              /* its edges are ours: they answer 100 at once, and have others beside them */
         struct bl_link requests; /* all of its bl_ua_request */

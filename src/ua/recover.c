@@ -33,11 +33,21 @@ bool reg_maddr(const struct bl_uri *u, struct bl_addr *ret)
         return bl_uri_param(u, BL_STR("maddr"), &v) && bl_addr_parse(v, ret) == 0;
 }
 
+/* About to try the address that is its own. */
+static bool knows_where(const struct reg *o)
+{
+        return o->state == REG_WAITING && !o->searching && o->step == 0 && o->rounds == 0;
+}
+
 bool reg_is_used(const struct reg *r, const struct bl_addr *a)
 {
         for (unsigned k = 0; k < UA_FLOWS; k++) {
                 const struct reg *o = r->ua->reg[k];
-                if (o && o != r && (o->state == REG_REGISTERED || o->state == REG_TRYING) && bl_addr_eq_ip(&o->at, a))
+                if (!o || o == r)
+                        continue;
+                if ((o->state == REG_REGISTERED || o->state == REG_TRYING) && bl_addr_eq_ip(&o->at, a))
+                        return true;
+                if (knows_where(o) && bl_addr_eq_ip(&o->last, a))
                         return true;
         }
         return false;
@@ -89,7 +99,8 @@ void reg_soon(struct reg *r)
 static bl_us back_off(const struct reg *r)
 {
         unsigned n = r->rounds < 7 ? r->rounds : 7;
-        bl_us upper = BL_SEC((uint64_t)(bl_ua_flows(r->ua) ? BASE_SOME_S : BASE_S) << n);
+        unsigned base = r->ua->retry_base_s ? r->ua->retry_base_s : bl_ua_flows(r->ua) ? BASE_SOME_S : BASE_S;
+        bl_us upper = BL_SEC((uint64_t)base << n);
         if (upper > BL_SEC(MAX_S))
                 upper = BL_SEC(MAX_S);
         return upper / 2 + (bl_us)(any_number(r) % 1000) * (upper / 2) / 1000;
@@ -165,7 +176,8 @@ static void edges_known(struct bl_resolve *res, int rc, const struct bl_target *
         struct reg *r = BL_CONTAINER(res, struct reg, resolve);
         struct bl_uri p;
         r->resolving = false;
-        if (r->state == REG_WAITING && bl_uri_parse(text_str(&r->home_edge), &p) == 0)
+        /* step 0: it was named an edge meanwhile, its timer goes on */
+        if (r->state == REG_WAITING && r->step > 0 && bl_uri_parse(text_str(&r->home_edge), &p) == 0)
                 go_to_other(r, &p, t, rc < 0 ? 0 : n);
 }
 
@@ -188,7 +200,8 @@ static void go_on(struct reg *r)
                                 reg_failed(r, 0, BL_STR("no memory"), true, 0);
                         return;
                 }
-                if (!reg_is_used(r, &r->last)) {
+                struct bl_addr named; /* by an edge: then even where another flow of ours is (D7) */
+                if (!reg_is_used(r, &r->last) || (reg_maddr(&p, &named) && bl_addr_eq_ip(&named, &r->last))) {
                         go_to(r, &p, &r->last);
                         return;
                 }
@@ -411,14 +424,15 @@ static void assign(struct reg *r, const struct bl_uri *u)
         reg_soon(r);
 }
 
-static bool carries(const struct reg *o, const struct bl_uri *u, bool *ret_same_p)
+static bool carries(const struct reg *r, const struct reg *o, const struct bl_uri *u, bool *ret_same_p)
 {
         struct bl_uri p;
         struct bl_addr a;
         *ret_same_p = o->home_edge.n && bl_uri_parse(text_str(&o->home_edge), &p) == 0 && bl_str_eq(p.user, u->user) &&
                       bl_host_eq(p.host, u->host);
         return *ret_same_p && o->state != REG_IDLE &&
-               (bl_str_eq(text_str(&o->home_edge), u->all) || (reg_maddr(u, &a) && bl_addr_eq_ip(&o->at, &a)));
+               (bl_str_eq(text_str(&o->home_edge), u->all) ||
+                (o != r && reg_maddr(u, &a) && bl_addr_eq_ip(&o->at, &a))); /* D7: our own address may be named again */
 }
 
 /* Step 7: an edge that the list names. Free for it are registrations that wait, or that have another P. */
@@ -434,9 +448,10 @@ static void name_edge(struct reg *r, const struct bl_uri *u)
                         next = next == UA_FLOWS ? i : next;
                         continue;
                 }
-                if (carries(o, u, &same_p))
+                if (carries(r, o, u, &same_p))
                         return;
-                if (o != r && !o->stopping && (!same_p || o->state == REG_WAITING || o->state == REG_IDLE) && !free_one)
+                if (o != r && !o->stopping &&
+                    (!same_p || o->state == REG_IDLE || (o->state == REG_WAITING && !knows_where(o))) && !free_one)
                         free_one = o;
         }
         if (!free_one && next < ua->wanted)

@@ -216,6 +216,7 @@ static bool fill(struct bl_ua *ua, const struct bl_ua_conf *c)
                 return false;
         random_instance(s, &b);
         ua->expires_s = c->expires_s ? c->expires_s : 600;
+        ua->retry_base_s = (uint16_t)(c->retry_base_s < 1800 ? c->retry_base_s : 1800);
         ua->flows_wanted = (uint8_t)(c->flows < UA_FLOWS ? c->flows : UA_FLOWS);
         ua->legacy = c->legacy;
         ua->register_off = c->register_off;

@@ -33,16 +33,17 @@ enum bl_ua_event_kind {
         BL_UA_REGISTER_FAILED, /* gave up for now, will retry in .retry_ms (0: never: wrong password, 403); .status
                                   .reason; .local: nobody answered */
         BL_UA_REDIRECTED,      /* discovery step: .text = the URI that goes into Route */
-        BL_UA_FLOW_UP,
-        BL_UA_FLOW_DOWN, /* .flow .reg_id .text = far end */
-        BL_UA_INVITED,   /* an incoming call: .dialog .request; answer with bl_ua_answer */
+        BL_UA_FLOW_UP,         /* a flow carries a registration now: .flow .reg_id .text = far end */
+        BL_UA_FLOW_DOWN,       /* and no longer; likewise, .reason */
+        BL_UA_INVITED,         /* an incoming call: .dialog .request; answer with bl_ua_answer */
         BL_UA_REQUEST,   /* another request, in or out of a dialog (re-INVITE, UPDATE, INFO, MESSAGE, BYE ...): .request
-                          * .dialog (NULL: out of dialog). BYE is answered 200 by the   stack before this event; re-INVITE
-                          * and others wait for bl_ua_answer */
-        BL_UA_PROGRESS,  /* 1xx to a request of ours: .request .dialog .status */
+                          * .dialog (NULL: out of dialog). BYE is answered 200 by the stack, .request is NULL;
+                          * re-INVITE and others wait for bl_ua_answer */
+        BL_UA_PROGRESS,  /* 1xx to a request of ours: .request .dialog .status. Of a fork each branch is an early
+                          * dialog of its own; the first 2xx makes the call's handle its dialog, the others are GONE */
         BL_UA_ANSWERED,  /* its final response (2xx or not; 408/503 of our own when there was none: .local) */
         BL_UA_ACKED,     /* the ACK for our 2xx came */
-        BL_UA_CANCELLED, /* an incoming call was cancelled */
+        BL_UA_CANCELLED, /* an incoming INVITE was cancelled, or ended by BYE: answered 487 by the stack */
         BL_UA_DIALOG_GONE /* the handle dies after this event */
 };
 struct bl_ua_event {
@@ -65,6 +66,7 @@ struct bl_ua_conf {        /* copied */
         struct bl_str outbound_proxy; /* URI to start with (section 2 step 8); empty: discovery from the AOR's domain */
         unsigned flows;               /* N wanted; 0 = as many as Outbound-Proxy names */
         uint32_t expires_s;           /* 0 = 600 */
+        uint32_t retry_base_s;        /* RFC 5626 section 4.5 base-time; 0: 30, and 90 while some flow lives */
         bool legacy;                  /* without sticky, alt-proxies: a plain RFC 5626 UA, for tests */
         bool register_off;            /* only calls */
         void (*event)(void *ctx, const struct bl_ua_event *);

@@ -67,7 +67,7 @@ def test_cancel(lab, transport):
 def test_call_survives_its_edge(lab, transport, workers):
     """Both edges of a call die one after the other; the re-INVITEs and the BYE arrive."""
     lab.cluster(transport=transport, workers=workers, extra=", flow_timer: 10s")
-    joe, bob = lab.phone("joe", host=201), lab.phone("bob", host=202)
+    joe, bob = lab.phone("joe", "--retry=4", host=201), lab.phone("bob", "--retry=4", host=202)
     for p in (joe, bob):
         p.wait("registered", reg_id=2)
     joe.say(f"call sip:bob@{DOMAIN}")
