@@ -208,7 +208,7 @@ class Namespace:
         self.run("ip", "link", "set", "net0", "up")
         self.run("ip", "link", "set", "net1", "up")
 
-    def socket(self, kind):
+    def socket(self, kind, family=socket.AF_INET):
         """A socket inside. Only the thread that makes it goes there."""
         made = []
 
@@ -216,7 +216,7 @@ class Namespace:
             fd = os.open(f"/proc/{self._holder.pid}/ns/net", os.O_RDONLY)
             try:
                 if _libc.setns(fd, _CLONE_NEWNET) == 0:
-                    made.append(socket.socket(socket.AF_INET, kind))
+                    made.append(socket.socket(family, kind))
             finally:
                 os.close(fd)
         t = threading.Thread(target=make)
@@ -274,6 +274,10 @@ class Lab:
         s = self.space.socket(kind) if self.space else socket.socket(socket.AF_INET, kind)
         s.bind((self.ip(host), port))
         s.settimeout(DEADLINE)
+        return self.keep(s)
+
+    def keep(self, s):
+        """It is closed with the test."""
         self._sockets.append(s)
         return s
 
