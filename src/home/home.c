@@ -298,6 +298,17 @@ static void target_failed(void *role, struct bl_px *px, unsigned target, unsigne
                 home_target_failed(j, target, status);
 }
 
+/* The store's answer does not wait half a minute with what only passes copies on. */
+static void accepted(void *role, struct bl_px *px)
+{
+        (void)role;
+        struct job *j = *bl_px_data(px);
+        if (j && !j->waiting) {
+                bl_store_end(&j->op);
+                j->n_slots = 0;
+        }
+}
+
 static void done(void *role, struct bl_px *px)
 {
         struct bl_home *h = role;
@@ -312,7 +323,12 @@ static void done(void *role, struct bl_px *px)
 }
 
 static const struct bl_role home_role = {
-        .request = request, .target_failed = target_failed, .done = done, .stray = home_answer_stray};
+        .request = request,
+        .target_failed = target_failed,
+        .accepted = accepted,
+        .done = done,
+        .stray = home_answer_stray,
+};
 
 /* The store has no clock: without this a binding would outlive its time until somebody registers. */
 static void expire_store(struct bl_timer *t)

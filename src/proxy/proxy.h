@@ -47,6 +47,10 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
         /* A target ended without 2xx: its final status (a received one, or 408/430/480/503/504 of ours); 430 only when
          * all its candidates gave it. May be NULL. */
         void (*target_failed)(void *role, struct bl_px *px, unsigned target, unsigned status);
+        /* The first 2xx of a target to INVITE went upstream (so with forks it may come again): the context stays for
+         * its copies (RFC 6026), but target_failed comes no more, and what only that needs can be let go. May be NULL.
+         */
+        void (*accepted)(void *role, struct bl_px *px);
         /* The context is over; role data in px can be let go. May be NULL. */
         void (*done)(void *role, struct bl_px *px);
         /* Appends our branch (with cookie) for a target. NULL: random. An edge's is a keyed digest, equal on every edge

@@ -275,6 +275,8 @@ static void on_success(struct px_branch *b, bl_flow_id from, const struct bl_msg
         px_best_drop(px);
         if (first && invite) {
                 px_cancel_branches(px); /* step 10 */
+                if (px->p->role->accepted)
+                        px->p->role->accepted(px->p->role_ctx, px);
         } else if (!invite) {
                 for (struct px_branch *other = px->branches; other; other = other->next) {
                         if (other->state == BR_CALLING || other->state == BR_PROCEEDING)

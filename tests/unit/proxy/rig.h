@@ -56,7 +56,7 @@ struct rig {
         void (*decide)(struct rig *r, struct bl_px *px);
         struct bl_px *held;
         struct bl_px_target extra; /* handed to bl_px_more by target_failed when its ruri is set */
-        unsigned requests, dones, strays;
+        unsigned requests, dones, strays, accepts;
         unsigned failed[ROLE_LOG], n_failed;
         unsigned seen[ROLE_LOG], n_seen; /* statuses that went through role.response */
 };
@@ -199,6 +199,11 @@ static inline void rig_failed(void *role, struct bl_px *px, unsigned target, uns
         if (r->extra.ruri.n && bl_px_more(px, &r->extra) == 0)
                 r->extra.ruri.n = 0;
 }
+static inline void rig_accepted(void *role, struct bl_px *px)
+{
+        (void)px;
+        ((struct rig *)role)->accepts++;
+}
 static inline void rig_done(void *role, struct bl_px *px)
 {
         (void)px;
@@ -287,6 +292,7 @@ static inline struct rig *rig_new_with(unsigned workers)
         r->role = (struct bl_role){.request = rig_request,
                                    .response = rig_response,
                                    .target_failed = rig_failed,
+                                   .accepted = rig_accepted,
                                    .done = rig_done,
                                    .stray = rig_stray};
         r->decide = to_ruri;

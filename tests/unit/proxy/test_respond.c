@@ -27,6 +27,8 @@ static void a_call_through(void **state)
         answer(r, BOB, inv, 200, "b1", "Contact: <sip:bob@10.0.0.1>\r\n");
         const struct got *ok = got(r, ALICE, "SIP/2.0 200 ");
         struct bl_msg *m = parsed(r, ok);
+        assert_int_equal(r->accepts, 1);
+        assert_int_equal(r->dones, 0);
         assert_int_equal(bl_msg_count(m, BL_H_VIA), 1);
         assert_str(m->via.branch, "z9hG4bKone");
         assert_true(contains(ok, "\r\nContact: <sip:bob@10.0.0.1>\r\n"));
@@ -35,10 +37,12 @@ static void a_call_through(void **state)
         /* RFC 6026: a repeated 2xx goes through by the same context */
         answer(r, BOB, inv, 200, "b1", "");
         assert_int_equal(count_of(r, ALICE, "SIP/2.0 200 "), 2);
+        assert_int_equal(r->accepts, 1);
         assert_int_equal(r->n_seen, 4); /* 180, 183, 200, 200: each went by the role */
         SAY(r, ALICE, .method = "BYE", .ruri = BOB_URI, .branch = "bye", .to = "<sip:bob@bob.test>;tag=b1", .cseq = 2);
         answer(r, BOB, got(r, BOB, "BYE"), 200, "", "");
         assert_int_equal(count_of(r, ALICE, "SIP/2.0 200 "), 3);
+        assert_int_equal(r->accepts, 1); /* a BYE waits for nothing */
         run_ms(r, 33000);
         assert_int_equal(bl_proxy_contexts(r->p), 0);
         assert_int_equal(r->dones, 3);

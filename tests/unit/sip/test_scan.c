@@ -68,6 +68,26 @@ static void quoted(void **state)
         guard_free(g);
 }
 
+/* Whatever stands wherever: as octet by octet. */
+static void quoted_at_any_place(void **state)
+{
+        (void)state;
+        for (size_t at = 1; at < 40; at++) {
+                for (int c = 0; c < 256; c++) {
+                        char text[41];
+                        memset(text, 'x', sizeof(text));
+                        text[0] = text[40] = '"';
+                        text[at] = (char)c;
+                        const char *end = bl_scan_quoted(text, text + sizeof(text));
+                        bool bad = (c < 0x20 && c != '\t') || c == 0x7f || (c == '\\' && at == 39);
+                        if (bad)
+                                assert_true(end == NULL);
+                        else
+                                assert_ptr_equal(end, c == '"' ? text + at + 1 : text + sizeof(text));
+                }
+        }
+}
+
 static void white_space(void **state)
 {
         static const struct {
@@ -165,8 +185,8 @@ static void ports(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(table), cmocka_unit_test(quoted), cmocka_unit_test(white_space),
-                cmocka_unit_test(hosts), cmocka_unit_test(ports),
+                cmocka_unit_test(table),       cmocka_unit_test(quoted), cmocka_unit_test(quoted_at_any_place),
+                cmocka_unit_test(white_space), cmocka_unit_test(hosts),  cmocka_unit_test(ports),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
