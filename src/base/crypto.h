@@ -18,8 +18,8 @@ struct bl_mac_key { /* HMAC-SHA-256 with both pads precomputed; copyable */
 void bl_mac_init(struct bl_mac_key *ret_key, struct bl_str secret);
 void bl_mac(const struct bl_mac_key *k, const struct bl_str *parts, size_t n, uint8_t ret[BL_SHA256_LEN]);
 /*
- * AES-128-CMAC (RFC 4493): the keyed MAC of everything that is made or checked per message. With the processor's help
- * for both, 0.6 times HMAC-SHA-256; where it helps with AES alone, a sixth. Any of its octets may be cut off.
+ * AES-128-CMAC (RFC 4493): the keyed MAC of everything that is made or checked per message. Where the
+ * processor helps with both, it takes 0.6 times as long as HMAC-SHA-256. It may be truncated.
  */
 struct bl_tag_key { /* copyable */
         uint64_t _state[28];
