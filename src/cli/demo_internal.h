@@ -117,7 +117,7 @@ const struct env_events *demo_env_events(void);
 struct request *demo_request(struct demo *d, struct bl_str call_id, uint32_t cseq, enum bl_method m, unsigned from,
                              bool make);
 void demo_table(struct demo *d);
-bool demo_complete(const struct demo *d); /* every request asked for was answered */
+bool demo_complete(const struct demo *d); /* every request was answered, and seen where it was logged */
 unsigned demo_lost(const struct demo *d);
 
 /* demo_see.c */
