@@ -57,19 +57,21 @@ struct reg {
         bool asked_zero; /* by the REGISTER that is under way */
         bool resolving;  /* the cluster's addresses are being asked for */
         uint8_t redirects, auth_tries;
-        uint8_t step;            /* of a round: 0 the last address, then the other edges */
-        uint8_t rounds;          /* that failed, one after another */
-        uint8_t refused;         /* refreshes, one after another */
-        uint8_t short_lived;     /* flows that died young, one after another */
-        struct text ruri;        /* legacy: a redirect's Contact; else empty */
-        struct text route;       /* URI in Route: empty at the start of discovery */
-        struct text home_edge;   /* the Outbound-Proxy form it was given: P, and where to come back to */
-        struct bl_addr at;       /* where it is registered, or tries to */
-        struct bl_addr last;     /* far end of the last flow that registered, or the address it was given */
-        struct bl_addr failed;   /* where it just failed */
-        bl_flow_id flow;         /* it is bound to */
-        bl_flow_id old_flow;     /* moved away from (305 on a refresh): closed when the new one is registered */
-        bl_us since, expires_at; /* of the registration */
+        uint8_t step;                  /* of a round: 0 the last address, then the other edges */
+        uint8_t n_seen;                /* addresses tried in this round … */
+        uint8_t rounds;                /* that failed, one after another */
+        uint8_t refused;               /* refreshes, one after another */
+        uint8_t short_lived;           /* flows that died young, one after another */
+        struct text ruri;              /* legacy: a redirect's Contact; else empty */
+        struct text route;             /* URI in Route: empty at the start of discovery */
+        struct text home_edge;         /* the Outbound-Proxy form it was given: P, and where to come back to */
+        struct bl_addr at;             /* where it is registered, or tries to */
+        struct bl_addr last;           /* far end of the last flow that registered, or the address it was given */
+        uint32_t seen[BL_HOP_TARGETS]; /* … their hashes: resolving puts what failed last */
+        struct bl_addr failed;         /* where it just failed */
+        bl_flow_id flow;               /* it is bound to */
+        bl_flow_id old_flow;           /* moved away from (305 on a refresh): closed when the new one is registered */
+        bl_us since, expires_at;       /* of the registration */
         struct text call_id;
         uint32_t cseq, min_s;
         struct bl_resolve resolve;
@@ -130,6 +132,7 @@ void reg_bind(struct reg *r, bl_flow_id flow);  /* watches it; 0: lets go */
 void reg_close(struct reg *r, bl_flow_id flow); /* a flow that carries no registration any more */
 void reg_flow_lost(struct reg *r, bl_flow_id flow, int why);
 void reg_on_timer(struct bl_timer *t);
+void reg_new_round(struct reg *r);
 void reg_soon(struct reg *r); /* tries again at once, but for the jitter */
 void reg_failed(struct reg *r, unsigned status, struct bl_str reason, bool local, uint32_t retry_after_s);
 void reg_give_up(struct reg *r, unsigned status, struct bl_str reason);

@@ -90,6 +90,12 @@ static void go_idle(struct reg *r, enum reg_state state)
         r->at = (struct bl_addr){0};
 }
 
+void reg_new_round(struct reg *r)
+{
+        r->step = r->n_seen = 0;
+        r->tried = false;
+}
+
 void reg_soon(struct reg *r)
 {
         r->state = REG_WAITING;
@@ -130,8 +136,7 @@ static void round_over(struct reg *r, unsigned status, struct bl_str reason, boo
         bool tried = r->tried;
         if (r->rounds < 250)
                 r->rounds++;
-        r->step = 0;
-        r->tried = false;
+        reg_new_round(r);
         r->failed = (struct bl_addr){0};
         go_idle(r, REG_WAITING);
         bl_us wait = back_off(r);
@@ -143,6 +148,21 @@ static void round_over(struct reg *r, unsigned status, struct bl_str reason, boo
 
 /* --- where to --- */
 
+static uint32_t short_hash(const struct reg *r, const struct bl_addr *a)
+{
+        struct bl_addr ip = *a;
+        ip.port = 0;
+        return (uint32_t)bl_addr_hash(r->ua->stack->env->hash_seed, &ip);
+}
+
+static bool was_seen(const struct reg *r, const struct bl_addr *a)
+{
+        for (unsigned i = 0; i < r->n_seen; i++)
+                if (r->seen[i] == short_hash(r, a))
+                        return true;
+        return r->n_seen == BL_HOP_TARGETS;
+}
+
 static void go_to(struct reg *r, const struct bl_uri *p, const struct bl_addr *a)
 {
         static const struct bl_str drop[] = {{"maddr", 5}};
@@ -153,6 +173,8 @@ static void go_to(struct reg *r, const struct bl_uri *p, const struct bl_addr *a
         bl_addr_put_ip(&b, a);
         r->tried = true;
         r->at = *a;
+        if (!was_seen(r, a))
+                r->seen[r->n_seen++] = short_hash(r, a);
         if (b.over || !text_set(r->ua->stack, &r->route, bl_sb_str(&b)))
                 reg_failed(r, 0, BL_STR("no memory"), true, 0);
         else
@@ -161,9 +183,8 @@ static void go_to(struct reg *r, const struct bl_uri *p, const struct bl_addr *a
 
 static void go_to_other(struct reg *r, const struct bl_uri *p, const struct bl_target *t, unsigned n)
 {
-        unsigned skip = r->step - 1u;
         for (unsigned i = 0; i < n; i++) {
-                if (bl_addr_eq_ip(&t[i].to, &r->last) || reg_is_used(r, &t[i].to) || skip-- > 0)
+                if (bl_addr_eq_ip(&t[i].to, &r->last) || reg_is_used(r, &t[i].to) || was_seen(r, &t[i].to))
                         continue;
                 go_to(r, p, &t[i].to);
                 return;
@@ -254,7 +275,7 @@ void reg_start_over(struct reg *r)
                 text_drop(s, &r->route);
         r->last = r->at = r->failed = (struct bl_addr){0};
         r->searching = false;
-        r->step = 0;
+        reg_new_round(r);
 }
 
 static void is_stopped(struct reg *r, unsigned status, struct bl_str reason)
@@ -348,8 +369,7 @@ void reg_failed(struct reg *r, unsigned status, struct bl_str reason, bool local
         if (!local && retry_after_s) { /* RFC 3261 section 21.5.4: the registrar's word; it holds for all edges */
                 if (r->rounds < 250)
                         r->rounds++;
-                r->tried = false;
-                r->step = 0;
+                reg_new_round(r);
                 wait_for(r, status, reason, false, BL_SEC(retry_after_s));
                 return;
         }
@@ -390,7 +410,7 @@ void reg_flow_lost(struct reg *r, bl_flow_id flow, int why)
                 reg_failed(r, 0, reason, true, 0);
                 return;
         }
-        r->step = 0;
+        reg_new_round(r);
         r->short_lived = young ? (uint8_t)(r->short_lived + 1) : 0;
         if (r->short_lived >= YOUNG_MAX) {
                 r->short_lived = YOUNG_MAX;
@@ -410,7 +430,8 @@ static void assign(struct reg *r, const struct bl_uri *u)
         if (!reg_maddr(u, &r->last))
                 r->last = (struct bl_addr){0};
         r->searching = false;
-        r->step = r->rounds = 0;
+        r->rounds = 0;
+        reg_new_round(r);
         if (r->state == REG_REGISTERED) {
                 if (bl_addr_eq_ip(&r->at, &r->last)) { /* same edge, new name: its next refresh carries it */
                         if (text_set(r->ua->stack, &r->route, u->all))
@@ -520,7 +541,8 @@ void reg_fill_up(struct bl_ua *ua)
                         return;
                 r->searching = true;
                 r->last = (struct bl_addr){0};
-                r->step = r->rounds = 0;
+                r->rounds = 0;
+                reg_new_round(r);
                 reg_soon(r);
                 n++;
         }

@@ -449,8 +449,9 @@ static void registered(struct reg *r, struct bl_flow *f, const struct bl_msg *m,
         r->state = REG_REGISTERED;
         r->at = r->last = f->remote;
         r->failed = (struct bl_addr){0};
-        r->step = r->rounds = r->refused = 0;
-        r->searching = r->tried = false;
+        r->rounds = r->refused = 0;
+        r->searching = false;
+        reg_new_round(r);
         r->expires_at = s->env->now + BL_SEC(left);
         if (fresh)
                 r->since = s->env->now;
