@@ -46,7 +46,8 @@ enum { BL_LISTENER_NONE = 0xffff };
 struct bl_target { /* where to open a flow */
         enum bl_tp tp;
         struct bl_addr to;
-        struct bl_str sni; /* the name to ask for and to verify (secure transports); kept by the world */
+        struct bl_str
+                sni; /* the name to ask for (secure transports; a numeric host is not asked for); kept by the world */
         uint16_t listener; /* whose local address and identity to use, BL_LISTENER_NONE = any */
 };
 
@@ -57,7 +58,14 @@ struct bl_peer { /* who is at the other end; valid during the event only */
         const struct bl_str *uri_san,
                 *dns_san; /* from the far end's certificate; what they prove is flow/'s business */
         uint16_t n_uri, n_dns;
-        int chain; /* 0, or why the chain does not verify */
+        struct bl_str cn; /* of its subject; counts only without any SAN (RFC 5922 section 7.1) */
+        /* Secure transports: what the world found about its certificate chain, dates included; names are flow/'s
+         * business. 0: it verifies. BL_ENOENT: it showed none. BL_EPROTO: it does not verify, chain_text says why
+         * ("expired", "the issuer is unknown"); what it claims to be still stands in the names, for the log. */
+        int chain;
+        struct bl_str chain_text;
+        struct bl_str asked; /* accepted: the server name it asked for (SNI), or empty */
+        bool resumed;        /* by a session ticket; the chain was verified again all the same */
 };
 
 struct bl_rr { /* one record of an answer */
