@@ -109,8 +109,8 @@ function(belay_scenario_tests)
         endforeach()
 endfunction()
 
-# The rules of docs/architecture.md, over the sources and (not where a sanitizer adds symbols) the core's objects; and that
-# every header compiles alone.
+# The rules of docs/architecture.md, over the sources and (not where a sanitizer adds symbols) the core's objects; that
+# every header compiles alone; that each patch of tests/mutants/ still fits (running them takes longer: ./dev check).
 function(belay_layers_test)
         if(BELAY_SANITIZE STREQUAL "")
                 set(archive $<TARGET_FILE:belaycore>)
@@ -118,7 +118,9 @@ function(belay_layers_test)
         add_test(NAME layers COMMAND ${CMAKE_SOURCE_DIR}/tests/layers ${archive} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
         add_test(NAME headers COMMAND ${CMAKE_SOURCE_DIR}/tests/headers ${CMAKE_C_COMPILER}
                 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-        set_tests_properties(layers headers PROPERTIES TIMEOUT 120)
+        add_test(NAME mutants/fit COMMAND ${CMAKE_SOURCE_DIR}/tests/mutants/run --fit
+                WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(layers headers mutants/fit PROPERTIES TIMEOUT 120)
 endfunction()
 
 # fuzz/fuzz_<name>.c: with BELAY_FUZZ a libFuzzer program; else a program that runs every file of fuzz/corpus/<name>/
