@@ -4,6 +4,7 @@
 enum bl_exit { /* how every verb ends */
                BL_EXIT_DONE = 0,
                BL_EXIT_NO = 1,          /* it ran, and the answer is no */
-               BL_EXIT_USAGE = 2,       /* the arguments are wrong, or a file that they name cannot be read */
+               BL_EXIT_USAGE = 2,       /* it could not begin: the arguments are wrong, or a file that they name
+                                          cannot be read or written. So 1 always is an answer */
                BL_EXIT_UNREACHABLE = 3, /* whom it should talk to does not answer */
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
 #include "cli/parse.h"
@@ -23,7 +24,7 @@ enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static int usage(FILE *to)
 {
-        fprintf(to, "usage: belay VERB [arguments]\n\n");
+        fprintf(to, "usage: belay VERB [arguments]\n       belay --version\n\n");
         for (size_t i = 0; i < VERBS; i++)
                 fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
         fprintf(to, "\n`belay VERB --help` explains one.\n");
@@ -36,6 +37,10 @@ int main(int argc, char **argv)
                 return usage(stderr);
         if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
                 return usage(stdout);
+        if (strcmp(argv[1], "--version") == 0) {
+                puts("belay " BL_VERSION);
+                return BL_EXIT_DONE;
+        }
         for (size_t i = 0; i < VERBS; i++)
                 if (strcmp(argv[1], verbs[i].name) == 0)
                         return verbs[i].run(argc - 1, argv + 1);

@@ -19,7 +19,7 @@ static const char help[] =
         "\n"
         "  --stream   several messages as a connection carries them; one JSON object a line\n"
         "\n"
-        "Exit status: 0 everything was accepted, 1 something was not, 2 the arguments are wrong.\n";
+        "Exit status: 0 nothing was refused, 1 something was, 2 it could not be read.\n";
 
 struct printer {
         struct bl_str in;
@@ -185,9 +185,12 @@ int bl_parse_run(int argc, char **argv)
         file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
         octets = file ? slurp(file, &n) : NULL;
         if (!octets) {
-                fprintf(stderr, "belay parse: cannot read %s: %s\n", path, strerror(errno));
+                fprintf(stderr, "belay parse: cannot read %s: %s; name a file, or - for standard input\n", path,
+                        strerror(errno));
                 rc = BL_EXIT_USAGE;
         } else {
+                if (n == 0)
+                        fprintf(stderr, "belay parse: %s is empty: there is no message in it\n", path);
                 rc = bl_parse_print(bl_str_make(octets, n), stream, stdout);
                 if (fflush(stdout) != 0) {
                         fprintf(stderr, "belay parse: cannot write: %s\n", strerror(errno));

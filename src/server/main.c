@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "server/daemon.h"
 #include "server/options.h"
-#include "server/version.h"
 
 enum { MANUAL = 128 << 10, USAGE = 2 };
 
