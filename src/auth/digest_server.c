@@ -1,6 +1,7 @@
 #include "auth/digest_server.h"
 
 #include "auth/digest_hash.h"
+#include "auth/token_internal.h"
 
 /*
  * A nonce is the second it was made in and a MAC over that and the realm: 5 + 15 octets, base64url. Nothing is stored.
@@ -9,14 +10,14 @@
  */
 enum { NONCE_TIME = 5, NONCE_MAC = 15, NONCE_CHARS = 27, LIFETIME_DEFAULT_S = 300, CLOCK_SKEW_S = 30 };
 
-static void nonce_octets(const struct bl_nonces *n, struct bl_str realm, int64_t wall,
+static void nonce_octets(const struct token_key *k, struct bl_str realm, int64_t wall,
                          uint8_t ret[NONCE_TIME + NONCE_MAC])
 {
         uint8_t mac[BL_TAG_LEN];
 
         for (unsigned i = 0; i < NONCE_TIME; i++)
                 ret[i] = (uint8_t)((uint64_t)wall >> (8 * (NONCE_TIME - 1 - i)));
-        bl_tag(&n->key, (const struct bl_str[]){bl_str_make((const char *)ret, NONCE_TIME), realm}, 2, mac);
+        bl_tag(&k->challenge, (const struct bl_str[]){bl_str_make((const char *)ret, NONCE_TIME), realm}, 2, mac);
         memcpy(ret + NONCE_TIME, mac, NONCE_MAC);
 }
 
@@ -24,14 +25,19 @@ static void nonce_octets(const struct bl_nonces *n, struct bl_str realm, int64_t
 static int nonce_open(const struct bl_nonces *n, struct bl_str realm, struct bl_str nonce, int64_t *ret_wall)
 {
         uint8_t got[NONCE_TIME + NONCE_MAC], want[NONCE_TIME + NONCE_MAC];
+        const struct token_set *s = token_set(n->keys);
         uint64_t wall = 0;
+        bool ours = false;
 
         if (nonce.n != NONCE_CHARS || bl_b64url_decode(nonce, got, sizeof(got)) != sizeof(got))
                 return BL_EAUTH;
         for (unsigned i = 0; i < NONCE_TIME; i++)
                 wall = wall << 8 | got[i];
-        nonce_octets(n, realm, (int64_t)wall, want);
-        if (!bl_equal_ct(got, want, sizeof(want)))
+        for (unsigned i = 0; i < s->n && !ours; i++) { /* which key made it is no secret */
+                nonce_octets(&s->key[i], realm, (int64_t)wall, want);
+                ours = bl_equal_ct(got, want, sizeof(want));
+        }
+        if (!ours)
                 return BL_EAUTH;
         *ret_wall = (int64_t)wall;
         return 0;
@@ -56,7 +62,7 @@ void bl_digest_challenge(const struct bl_nonces *n, struct bl_str realm, bool pr
         char text[NONCE_CHARS];
         struct bl_sb nonce = BL_SB(text);
 
-        nonce_octets(n, realm, wall, octets);
+        nonce_octets(token_signer(n->keys), realm, wall, octets);
         bl_sb_b64url(&nonce, octets, sizeof(octets));
         if (n->offer != BL_DIGEST_OFFER_MD5) /* RFC 8760 section 2.4: the preferred one first */
                 put_challenge(realm, bl_sb_str(&nonce), proxy, stale, "SHA-256", out);

@@ -1,7 +1,7 @@
 /* Digest authentication, the verifying side (RFC 3261 section 22, RFC 7616, RFC 8760): stateless nonces, MD5 and
  * SHA-256, qop=auth. Pure. */
 #pragma once
-#include "base/crypto.h"
+#include "auth/token.h"
 #include "sip/digest.h"
 #include "sip/msg.h"
 
@@ -10,9 +10,9 @@ enum bl_digest_offer {
         BL_DIGEST_OFFER_MD5,  /* some phones take the first challenge and stumble over what they do not know */
         BL_DIGEST_OFFER_SHA256
 };
-struct bl_nonces { /* keys of the home cluster: any of its nodes verifies a nonce that another gave */
-        struct bl_tag_key key;
-        uint32_t lifetime_s; /* 0 = 300 */
+struct bl_nonces {                        /* any node of a home verifies a nonce that another gave */
+        const struct bl_token_keys *keys; /* the home's; the first makes them, all verify */
+        uint32_t lifetime_s;              /* 0 = 300 */
         enum bl_digest_offer offer;
 };
 /* Lines with CRLF, one for each algorithm on offer: `WWW-Authenticate: Digest realm=…` (or Proxy-Authenticate). `stale`

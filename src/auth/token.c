@@ -100,7 +100,7 @@ static int put_content(const struct bl_token_cluster *c, const struct bl_token *
 
 static void put_readable(const struct bl_token_cluster *c, struct bl_str content, struct bl_sb *out)
 {
-        const struct token_key *k = &c->keys->key[0];
+        const struct token_key *k = token_signer(c->keys);
         uint8_t mac[BL_TAG_LEN];
 
         token_mac(k, c->name, content, mac);
@@ -112,7 +112,7 @@ static void put_readable(const struct bl_token_cluster *c, struct bl_str content
 
 static void put_sealed(const struct bl_token_cluster *c, struct bl_str content, struct bl_sb *out)
 {
-        const struct token_key *k = &c->keys->key[0];
+        const struct token_key *k = token_signer(c->keys);
         uint8_t mac[BL_TAG_LEN], box[BL_TOKEN_MAX];
         char lower[256];
         struct bl_sb name = BL_SB(lower);
@@ -226,7 +226,7 @@ static int open_readable(const struct bl_token_cluster *c, struct bl_str user_pa
                 return rc;
         if (bl_b64url_decode(bl_str_from(mac_text, 1), got, sizeof(got)) != MAC_OCTETS)
                 return BL_EMALFORMED;
-        k = bl_token_key_by_id(c->keys, mac_text.p[0]);
+        k = bl_token_key_by_id(token_set(c->keys), mac_text.p[0]);
         if (!k)
                 return BL_ENOENT;
         token_mac(k, c->name, content, want);
@@ -253,7 +253,7 @@ static int open_sealed(const struct bl_token_cluster *c, struct bl_str user_part
         bl_sb_b64url(&again, box, (size_t)n);
         if (!bl_str_eq(bl_sb_str(&again), bl_str_from(user_part, 3)))
                 return BL_EMALFORMED; /* bits that the decoder does not look at: one content has one P */
-        k = bl_token_key_by_id(c->keys, user_part.p[1]);
+        k = bl_token_key_by_id(token_set(c->keys), user_part.p[1]);
         if (!k)
                 return BL_ENOENT;
         add_lower(&name, c->name);
@@ -284,18 +284,19 @@ static void instance_digest(const struct token_key *k, struct bl_str instance, s
 
 void bl_token_instance(const struct bl_token_cluster *c, struct bl_str instance, struct bl_sb *out)
 {
-        instance_digest(&c->keys->key[0], instance, out);
+        instance_digest(token_signer(c->keys), instance, out);
 }
 
 bool bl_token_instance_ok(const struct bl_token_cluster *c, struct bl_str instance, struct bl_str digest)
 {
+        const struct token_set *s = token_set(c->keys);
         bool ok = false;
 
-        for (unsigned i = 0; i < c->keys->n; i++) {
+        for (unsigned i = 0; i < s->n; i++) {
                 char text[BL_TOKEN_INSTANCE];
                 struct bl_sb want = BL_SB(text);
 
-                instance_digest(&c->keys->key[i], instance, &want);
+                instance_digest(&s->key[i], instance, &want);
                 ok |= want.n == digest.n && bl_equal_ct(text, digest.p, want.n);
         }
         return ok;
@@ -311,23 +312,24 @@ static void dialog_digest(const struct token_key *k, struct bl_str what, struct 
 
 void bl_token_dialog(const struct bl_token_keys *k, struct bl_str what, struct bl_str call_id, struct bl_sb *out)
 {
-        dialog_digest(&k->key[0], what, call_id, out);
+        dialog_digest(token_signer(k), what, call_id, out);
 }
 
 bool bl_token_dialog_ok(const struct bl_token_keys *k, struct bl_str what, struct bl_str call_id, struct bl_str d)
 {
         char got[BL_TOKEN_DIALOG];
         struct bl_sb lower = BL_SB(got);
+        const struct token_set *s = token_set(k);
         bool ok = false;
 
         add_lower(&lower, d); /* URI parameters are compared in any case, RFC 3261 19.1.4 */
         if (d.n != BL_TOKEN_DIALOG)
                 return false;
-        for (unsigned i = 0; i < k->n; i++) {
+        for (unsigned i = 0; i < s->n; i++) {
                 char text[BL_TOKEN_DIALOG];
                 struct bl_sb want = BL_SB(text);
 
-                dialog_digest(&k->key[i], what, call_id, &want);
+                dialog_digest(&s->key[i], what, call_id, &want);
                 ok |= bl_equal_ct(text, got, BL_TOKEN_DIALOG);
         }
         return ok;
@@ -343,7 +345,7 @@ void bl_token_branch(const struct bl_token_keys *k, struct bl_str sent_by, struc
         bl_sb_addu(&numbers, cseq);
         bl_sb_addc(&numbers, '\0');
         bl_sb_addu(&numbers, salt);
-        bl_tag(&k->key[0].branch,
+        bl_tag(&token_signer(k)->branch,
                (const struct bl_str[]){sent_by, BL_STR("\0"), branch, BL_STR("\0"), call_id, BL_STR("\0"),
                                        bl_sb_str(&numbers)},
                7, mac);

@@ -21,14 +21,19 @@ enum {
         BL_TOKEN_DIALOG = 16
 };
 
-struct bl_token_keys; /* immutable after parsing; any thread */
+struct bl_token_keys; /* any thread */
 /*
  * Key file: lines `ID SECRET`, ID one of A-Z a-z 0-9, SECRET at least 32 hex digits or base64url of 16 octets; `#`
  * comments. The first signs, all verify. On failure ret_error (at least 200 octets) says what is wrong, with the line.
  * NULL then.
  */
 struct bl_token_keys *bl_token_keys_parse(struct bl_str file, char *ret_error, size_t error_cap);
-void bl_token_keys_free(struct bl_token_keys *k);
+void bl_token_keys_free(struct bl_token_keys *k); /* accepts NULL */
+/* Exchanges the contents: `k` signs and verifies by what was `fresh`, at once and on all threads. What it had is in
+ * `fresh` then, to be freed when no thread is in a call that began before. */
+void bl_token_keys_swap(struct bl_token_keys *k, struct bl_token_keys *fresh);
+unsigned bl_token_keys_count(const struct bl_token_keys *k);
+char bl_token_keys_signer(const struct bl_token_keys *k); /* the first one's id */
 
 struct bl_token {               /* slices into the URI's text, or into the caller's scratch for unescaped parts */
         struct bl_str user;     /* AOR user, unescaped */

@@ -49,6 +49,7 @@ static void derive_all(struct token_key *k)
         derive(k, "belay dialog", &k->dialog);
         derive(k, "belay branch", &k->branch);
         derive(k, "belay token nonce", &k->nonce);
+        derive(k, "nonces", &k->challenge);
         bl_kdf(secret, BL_STR("belay token seal"), k->seal);
 }
 
@@ -84,21 +85,35 @@ static const char *parse_line(struct bl_str line, struct token_key *ret_key)
         return NULL;
 }
 
-static struct bl_token_keys *keys_grow(struct bl_token_keys *k)
+static struct token_set *set_grow(struct token_set *s)
 {
-        struct bl_token_keys *more = realloc(k, sizeof(*k) + (k->n + 1) * sizeof(k->key[0]));
+        struct token_set *more = realloc(s, sizeof(*s) + (s->n + 1) * sizeof(s->key[0]));
 
         if (!more)
-                free(k);
+                free(s);
         return more;
+}
+
+/* Takes `s`. */
+static struct bl_token_keys *keys_of(struct token_set *s)
+{
+        struct bl_token_keys *k = malloc(sizeof(*k));
+
+        if (!k) {
+                free(s);
+                return NULL;
+        }
+        atomic_init(&k->set, s);
+        return k;
 }
 
 struct bl_token_keys *bl_token_keys_parse(struct bl_str file, char *ret_error, size_t error_cap)
 {
-        struct bl_token_keys *k = calloc(1, sizeof(*k));
+        struct token_set *s = calloc(1, sizeof(*s));
+        struct bl_token_keys *k = NULL;
         struct bl_str line;
 
-        for (unsigned number = 1; k && file.n; number++) {
+        for (unsigned number = 1; s && file.n; number++) {
                 struct token_key key = {0};
                 const char *wrong;
 
@@ -107,24 +122,26 @@ struct bl_token_keys *bl_token_keys_parse(struct bl_str file, char *ret_error, s
                 if (line.n == 0 || line.p[0] == '#')
                         continue;
                 wrong = parse_line(line, &key);
-                if (!wrong && bl_token_key_by_id(k, key.id))
+                if (!wrong && bl_token_key_by_id(s, key.id))
                         wrong = "this key id was given before";
                 if (wrong) {
                         error_at(ret_error, error_cap, number, wrong);
-                        bl_token_keys_free(k);
+                        free(s);
                         return NULL;
                 }
-                k = keys_grow(k);
-                if (!k)
+                s = set_grow(s);
+                if (!s)
                         break;
                 derive_all(&key);
-                k->key[k->n++] = key;
+                s->key[s->n++] = key;
         }
-        if (k && k->n == 0) {
+        if (s && s->n == 0) {
                 error_plain(ret_error, error_cap, "no key in it: a line is a key id, a space and a secret");
-                bl_token_keys_free(k);
+                free(s);
                 return NULL;
         }
+        if (s)
+                k = keys_of(s);
         if (!k)
                 error_plain(ret_error, error_cap, "no memory");
         return k;
@@ -132,18 +149,41 @@ struct bl_token_keys *bl_token_keys_parse(struct bl_str file, char *ret_error, s
 
 void bl_token_keys_free(struct bl_token_keys *k)
 {
+        if (!k)
+                return;
+        free(atomic_load_explicit(&k->set, memory_order_relaxed));
         free(k);
 }
 
-const struct token_key *bl_token_key_by_id(const struct bl_token_keys *k, char id)
+void bl_token_keys_swap(struct bl_token_keys *k, struct bl_token_keys *fresh)
 {
-        for (unsigned i = 0; i < k->n; i++)
-                if (k->key[i].id == id)
-                        return &k->key[i];
+        struct token_set *s = atomic_load_explicit(&fresh->set, memory_order_relaxed);
+
+        s = atomic_exchange_explicit(&k->set, s, memory_order_acq_rel);
+        atomic_store_explicit(&fresh->set, s, memory_order_relaxed);
+}
+
+unsigned bl_token_keys_count(const struct bl_token_keys *k)
+{
+        return token_set(k)->n;
+}
+
+char bl_token_keys_signer(const struct bl_token_keys *k)
+{
+        return token_signer(k)->id;
+}
+
+const struct token_key *bl_token_key_by_id(const struct token_set *s, char id)
+{
+        for (unsigned i = 0; i < s->n; i++)
+                if (s->key[i].id == id)
+                        return &s->key[i];
         return NULL;
 }
 
 void bl_token_derive(const struct bl_token_keys *k, struct bl_str label, uint8_t ret[32])
 {
-        bl_kdf(bl_str_make((const char *)k->key[0].secret, k->key[0].secret_n), label, ret);
+        const struct token_key *first = token_signer(k);
+
+        bl_kdf(bl_str_make((const char *)first->secret, first->secret_n), label, ret);
 }

@@ -21,8 +21,10 @@ static const struct bl_conf_option options[] = {
                  "Record-Route name."},
         {"key_file", BL_CONF_PATH, AT(key_file), .required = true, .example = "cluster.key",
          .help = "The cluster's keys, the same file on all its edges. Lines `ID SECRET`; the first signs, all verify, "
-                 "so that keys rotate: add the new one as the last line on all edges, restart them one by one, then "
-                 "move it to the top in the same way. `belay key` makes one."},
+                 "so that keys rotate: add the new one as the last line on all edges and reload them (SIGHUP), then "
+                 "move it to "
+                 "the top in the same way. Take the old one away when no call of its time is left. `belay key` makes "
+                 "one."},
         {"members", BL_CONF_MAP, AT(members), .required = true, .elem = &member,
          .elem_size = sizeof(struct bl_edge_option_member), .min = 1, .max = 4096,
          .example = "{e1: 127.0.1.1, e3: 127.0.1.3}",

@@ -29,7 +29,9 @@ static const struct bl_conf_option options[] = {
                  "`challenge-then-redirect`: the same, to "
                  "known users only; `accept`: registered directly, for set-ups without edges."},
         {"key_file", BL_CONF_PATH, AT(key_file), .required = true, .example = "home.key",
-         .help = "The home's own keys, the same file on all its nodes (and not the edges'). `belay key` makes one."},
+         .help = "The home's own keys, the same file on all its nodes (and not the edges'). It rotates as "
+                 "`edge.key_file` does. "
+                 "`belay key` makes one."},
         {"users_file", BL_CONF_PATH, AT(users_file), .example = "users",
          .help = "Who may register: one user a line, credentials hashed. `belay user add` writes it."},
         {"auth", BL_CONF_BOOL, AT(auth), .def = "yes",

@@ -51,9 +51,7 @@ static bool fill(struct bl_home_node *n)
         p->hop.may_open = true;
         p->sticky = n->sticky;
         p->index = n->index;
-        uint8_t secret[32];
-        bl_token_derive(n->c.keys, BL_STR("nonces"), secret); /* equal on all nodes: any verifies any's nonce */
-        bl_tag_init(&n->nonces.key, secret);
+        n->nonces.keys = n->c.keys;
         n->nonces.lifetime_s = n->c.nonce_lifetime_s;
         n->nonces.offer = n->c.digest;
         return true;

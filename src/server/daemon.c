@@ -8,7 +8,7 @@
 #include "server/files.h"
 #include "server/stack.h"
 
-enum { CONF_MAX = 4 << 20, ERRORS = 16 << 10, ROLES = 2 };
+enum { CONF_MAX = 4 << 20, ERRORS = 16 << 10, ERRORS_OF_FILE = 5 << 10, ROLES = 2 };
 
 struct daemon {
         const struct bl_daemon_args *args;
@@ -89,11 +89,20 @@ static int build(struct daemon *d, bool listen, struct bl_sb *err)
 
 /* ---- reload ---- */
 
-static void changed(void *arg, struct bl_str path, const struct bl_conf_option *o)
+static void applied(void *arg, struct bl_str path, const struct bl_conf_option *o)
 {
         struct daemon *d = arg;
-        bl_log_ev(bl_stack_log(d->stack[0]), o->live ? BL_LOG_INFO : BL_LOG_WARN,
-                  o->live ? "option_applied" : "option_needs_restart", BL_KS("key", path));
+        if (o->live)
+                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "option_applied", BL_KS("key", path));
+}
+
+/* Said at each reload as long as the file says other than what runs. */
+static void not_applied(void *arg, struct bl_str path, const struct bl_conf_option *o)
+{
+        struct daemon *d = arg;
+        if (!o->live)
+                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_WARN, "option_needs_restart", BL_KS("key", path),
+                          BL_KZ("hint", "belayd goes on with the old value until it is restarted"));
 }
 
 static void log_errors(struct daemon *d, struct bl_str text)
@@ -106,6 +115,41 @@ static void log_errors(struct daemon *d, struct bl_str text)
         }
 }
 
+/* What a file of secrets says is taken whole or not at all. */
+static void say_kept(struct daemon *d, struct bl_sb *err, const char *what)
+{
+        if (!err->n)
+                bl_sb_addz(err, "no memory");
+        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_ERROR, "reload_refused", BL_KS("error", bl_sb_str(err)),
+                  BL_KZ("kept", what), BL_KZ("hint", "mend the file and send SIGHUP again"));
+        err->n = 0;
+}
+
+static void reload_keys(struct daemon *d, struct bl_stack *s)
+{
+        char text[ERRORS_OF_FILE];
+        struct bl_sb err = BL_SB(text);
+        if (bl_stack_reload_keys(s, &err) < 0) {
+                say_kept(d, &err, "the keys that were read before");
+                return;
+        }
+        char first = bl_token_keys_signer(bl_stack_keys(s));
+        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "keys_reloaded", BL_KS("file", bl_stack_key_file(s)),
+                  BL_KI("keys", bl_token_keys_count(bl_stack_keys(s))), BL_KS("signs", bl_str_make(&first, 1)));
+}
+
+static void reload_users(struct daemon *d)
+{
+        char text[ERRORS_OF_FILE];
+        struct bl_sb err = BL_SB(text);
+        int users = bl_stack_reload_users(d->home, &err);
+        if (users < 0)
+                say_kept(d, &err, "the users that were read before");
+        else if (users > 0)
+                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "users_reloaded",
+                          BL_KS("file", d->o->home->users_file));
+}
+
 static void reload(struct daemon *d)
 {
         static char text[ERRORS]; /* only ever worker 0's */
@@ -116,16 +160,15 @@ static void reload(struct daemon *d)
                 return;
         }
         const struct bl_options *o = bl_conf_root(fresh);
-        bl_conf_diff(&bl_options_table, bl_conf_root(d->live), o, changed, d);
+        bl_conf_diff(&bl_options_table, bl_conf_root(d->live), o, applied, d);
+        bl_conf_diff(&bl_options_table, bl_conf_root(d->conf), o, not_applied, d);
         for (unsigned i = 0; i < d->n_stacks; i++)
                 bl_stack_set_log_level(d->stack[i], (enum bl_level)o->log->level);
         d->options.drain_ms = o->drain_ms;
-        int users = d->home ? bl_stack_reload_users(d->home, &err) : 0;
-        if (users < 0)
-                log_errors(d, bl_sb_str(&err));
-        else if (users > 0)
-                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "users_reloaded",
-                          BL_KS("file", d->o->home->users_file));
+        for (unsigned i = 0; i < d->n_stacks; i++)
+                reload_keys(d, d->stack[i]);
+        if (d->home)
+                reload_users(d);
         bl_conf_unref(d->live);
         d->live = fresh;
         bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "reloaded", BL_KZ("file", d->args->file));

@@ -214,8 +214,8 @@ void bl_options_manual(struct bl_sb *out)
                 "- an **address** is a number, never a name: `192.0.2.1`, `192.0.2.1:5060`, `\"[2001:db8::1]:5060\"`\n"
                 "- a **file** is relative to the folder of the configuration file\n"
                 "- a list of one may be written without brackets\n\n"
-                "SIGHUP reads the file and the users of `home.users_file` again and applies what *a reload applies*; "
-                "the "
-                "log names what *needs a restart*. A file with an error changes nothing.\n");
+                "SIGHUP reads the file again, and the keys and users of the files that it names, and applies what *a "
+                "reload applies*; the log names what *needs a restart*. A file with an error changes nothing: the old "
+                "configuration, keys or users stay, and the log says why.\n");
         bl_conf_manual(&bl_options_table, out);
 }

@@ -35,18 +35,26 @@ struct bl_stack {
 
 /* ---- files ---- */
 
-static int read_keys(struct bl_stack *s, struct bl_str path, const char *what, struct bl_sb *err)
+static struct bl_str key_file(const struct bl_stack *s)
 {
+        return s->role == BL_STACK_EDGE ? s->o->edge->key_file : s->o->home->key_file;
+}
+
+static int read_keys(const struct bl_stack *s, struct bl_sb *err, struct bl_token_keys **ret_keys)
+{
+        const char *what = s->role == BL_STACK_EDGE ? "edge.key_file" : "home.key_file";
         char error[256] = "";
-        struct bl_str text;
+        struct bl_str path = key_file(s), text;
         int rc = bl_file_read(path.p, what, "make one with `belay key > FILE`, equal on all nodes of the cluster",
                               KEYS_MAX, err, &text);
         if (rc < 0)
                 return rc;
-        s->keys = bl_token_keys_parse(text, error, sizeof(error));
+        struct bl_token_keys *keys = bl_token_keys_parse(text, error, sizeof(error));
         bl_file_free(text);
-        if (s->keys)
+        if (keys) {
+                *ret_keys = keys;
                 return 0;
+        }
         bl_sb_fmt(err, "%s (%s): %s", path.p, what, error);
         return BL_EINVAL;
 }
@@ -133,8 +141,9 @@ static int load_snapshot(struct bl_stack *s, struct bl_sb *err)
 
 /* ---- building ---- */
 
-static void warn_of_open_key(struct bl_stack *s, struct bl_str path)
+static void warn_of_open_key(struct bl_stack *s)
 {
+        struct bl_str path = key_file(s);
         if (bl_file_is_open_to_others(path.p))
                 bl_log_ev(bl_stack_log(s), BL_LOG_WARN, "key_file_open", BL_KS("file", path),
                           BL_KZ("hint", "everybody on this machine can read it; chmod o-r"));
@@ -236,10 +245,9 @@ static int new_world(struct bl_stack *s, struct bl_sb *err)
 static int fill(struct bl_stack *s, bool listen, struct bl_sb *err)
 {
         bool edge = s->role == BL_STACK_EDGE;
-        struct bl_str key_file = edge ? s->o->edge->key_file : s->o->home->key_file;
         int rc = bl_parts_init(&s->parts, s->o, s->role);
         if (rc == 0)
-                rc = read_keys(s, key_file, edge ? "edge.key_file" : "home.key_file", err);
+                rc = read_keys(s, err, &s->keys);
         if (rc == 0 && !edge)
                 rc = read_users(s->o->home->users_file, err, &s->users);
         if (rc == 0 && listen)
@@ -248,7 +256,7 @@ static int fill(struct bl_stack *s, bool listen, struct bl_sb *err)
                 rc = new_node(s, err);
         if (rc < 0 || !listen)
                 return rc;
-        warn_of_open_key(s, key_file);
+        warn_of_open_key(s);
         if (!edge && (rc = load_snapshot(s, err)) < 0)
                 return rc;
         return new_workers(s, err);
@@ -348,11 +356,12 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level)
         }
 }
 
-/* ---- other users ---- */
+/* ---- other users, other keys ---- */
 
-struct leave { /* visits each worker, so that none is in a turn that began with the old users; then frees them */
+struct leave { /* visits each worker, so that none is in a turn that began with the old ones; then frees them */
         struct bl_post post;
-        struct bl_users *old;
+        struct bl_users *users;
+        struct bl_token_keys *keys;
         unsigned next;
 };
 
@@ -363,7 +372,8 @@ static void leave(struct bl_post *p, struct env *env)
                 env->ops->post(env, l->next, p);
                 return;
         }
-        bl_users_free(l->old);
+        bl_users_free(l->users);
+        bl_token_keys_free(l->keys);
         free(l);
 }
 
@@ -379,9 +389,35 @@ int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err)
                 free(l);
                 return rc;
         }
-        *l = (struct leave){.post.run = leave, .old = s->users};
+        *l = (struct leave){.post.run = leave, .users = s->users};
         s->users = users;
         bl_store_mem_set_users(s->store, users);
         env->ops->post(env, 0, &l->post);
         return 1;
+}
+
+int bl_stack_reload_keys(struct bl_stack *s, struct bl_sb *err)
+{
+        struct bl_token_keys *keys = NULL;
+        struct env *env = bl_world_env(s->world, 0);
+        struct leave *l = malloc(sizeof(*l));
+        int rc = l ? read_keys(s, err, &keys) : BL_ENOMEM;
+        if (rc < 0) {
+                free(l);
+                return rc;
+        }
+        bl_token_keys_swap(s->keys, keys);
+        *l = (struct leave){.post.run = leave, .keys = keys};
+        env->ops->post(env, 0, &l->post);
+        return 0;
+}
+
+const struct bl_token_keys *bl_stack_keys(const struct bl_stack *s)
+{
+        return s->keys;
+}
+
+struct bl_str bl_stack_key_file(const struct bl_stack *s)
+{
+        return key_file(s);
 }

@@ -25,5 +25,12 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level); /* from wo
  * line in err, then the old users stay.
  */
 int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err);
+/*
+ * Reads the role's key_file again: from then on its first key signs and all its keys verify; from worker 0 of any
+ * stack. 0; or < 0 and one line in err, then the old keys stay.
+ */
+int bl_stack_reload_keys(struct bl_stack *s, struct bl_sb *err);
+const struct bl_token_keys *bl_stack_keys(const struct bl_stack *s);
+struct bl_str bl_stack_key_file(const struct bl_stack *s);
 /* The store's bindings to the file of home.snapshot; nothing when there is none. Any thread. 0 or < 0. */
 int bl_stack_save(struct bl_stack *s);

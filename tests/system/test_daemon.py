@@ -150,16 +150,58 @@ def test_sighup_applies_what_is_live(lab, workers):
     node.signal(signal.SIGHUP)
     node.expect("event=reloaded")
     node.expect("event=option_applied.*key=log.level")
-    node.expect("event=option_needs_restart.*key=timers.t1")
+    node.expect("event=option_needs_restart.*key=timers.t1.*goes on with the old value until it is restarted")
     sock = lab.socket()
     sock.sendto(options(sock, f"sip:{lab.ip(1)}"), (lab.ip(1), 5060))
     assert status(sock.recv(65536)) == 200
     node.expect("level=debug")
+    seen = node.mark()
+    node.signal(signal.SIGHUP)  # as long as the file says other than what runs, each reload says so
+    node.expect("event=option_needs_restart.*key=timers.t1", since=seen)
     path.write_text(text + "nonsense: 1\n")
     node.signal(signal.SIGHUP)
     node.expect(r"event=reload_refused.*h1.yaml:5:1: nonsense")
     sock.sendto(options(sock, f"sip:{lab.ip(1)}", branch="2"), (lab.ip(1), 5060))
     assert status(sock.recv(65536)) == 200
+
+
+def test_keys_rotate_without_a_restart(lab, workers):
+    """The new first key signs, all verify: a call set up before goes on, as does a challenge given before."""
+    lab.cluster(workers=workers, users=("joe", "bob", "sue", "tom"))
+    joe, bob = lab.phone("joe", host=201), lab.phone("bob", host=202)
+    assert "+Z" not in joe.wait("registered", reg_id=2)["edge"]
+    bob.wait("registered", reg_id=2)
+    joe.say(f"call sip:bob@{DOMAIN}")
+    bob.wait("acked")
+    secret = "00112233445566778899aabbccddeeff"
+    for kind in ("cluster", "home"):
+        old = (lab.dir / f"{kind}.key").read_text()
+        lab.write(f"{kind}.key", f"Z {secret}\n{old}")
+    for node in lab.nodes.values():
+        node.signal(signal.SIGHUP)
+        node.expect(r"event=keys_reloaded.*\.key keys=2 signs=Z")
+    for caller, callee in ((joe, bob), (bob, joe)):
+        caller.say("info")
+        callee.wait("request", method="INFO")
+        assert caller.wait("answered", method="INFO")["status"] == 200
+    assert "+Z" in lab.phone("sue", host=203).wait("registered", reg_id=2)["edge"]
+    joe.say("bye")
+    bob.wait("request", method="BYE")
+
+    # One that is wrong changes nothing, and says what, where, and what to do.
+    lab.write("cluster.key", "Z too-short\n")
+    for name in lab.members:
+        lab.nodes[name].signal(signal.SIGHUP)
+        lab.nodes[name].expect(r"event=reload_refused.*cluster.key \(edge.key_file\): line 1: .*kept=.*keys that were "
+                               r"read before.*hint=.*send SIGHUP again")
+    assert "+Z" in lab.phone("tom", host=204).wait("registered", reg_id=2)["edge"]
+
+
+def test_a_users_file_that_is_wrong_keeps_the_users(lab):
+    node = single(lab)
+    lab.write("users", "nonsense\n")
+    node.signal(signal.SIGHUP)
+    node.expect(r"event=reload_refused.*users \(home.users_file\): line 1: .*kept=.*users.*hint=")
 
 
 def test_json_log(lab):

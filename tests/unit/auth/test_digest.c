@@ -40,7 +40,21 @@ static void rfc_examples(void **state)
 
 /* --- a server and a client, and messages between them --- */
 
+static struct bl_token_keys *keys(const char *text)
+{
+        char error[200];
+        struct bl_token_keys *k = bl_token_keys_parse(bl_str_z(text), error, sizeof(error));
+
+        if (!k)
+                fail_msg("%s", error);
+        return k;
+}
+
+#define OF_HOME "A 6f6620686f6d6520636c757374657220"
+#define OTHER "B 616e6f74686572207365637265742020"
+
 struct scene {
+        struct bl_token_keys *keys;
         struct bl_nonces nonces;
         struct bl_credentials credentials;
         struct bl_arena *arena;
@@ -53,8 +67,8 @@ static int setup(void **state)
         char hex[BL_DIGEST_HEX];
         struct bl_str h;
 
-        sc = (struct scene){.arena = bl_arena_new(1 << 20)};
-        bl_tag_init(&sc.nonces.key, (const uint8_t *)"of home cluster ");
+        sc = (struct scene){.arena = bl_arena_new(1 << 20), .keys = keys(OF_HOME)};
+        sc.nonces.keys = sc.keys;
         h = bl_digest_hash_ha1(BL_DIGEST_MD5, BL_STR("joe"), BL_STR("example.com"), BL_STR("pw"), hex);
         memcpy(sc.credentials.ha1_md5, h.p, h.n);
         h = bl_digest_hash_ha1(BL_DIGEST_SHA256, BL_STR("joe"), BL_STR("example.com"), BL_STR("pw"), hex);
@@ -67,6 +81,7 @@ static int teardown(void **state)
 {
         struct scene *sc = *state;
 
+        bl_token_keys_free(sc->keys);
         bl_arena_free(sc->arena);
         return 0;
 }
@@ -214,8 +229,30 @@ static void nonces_grow_old(void **state)
         /* a wrong password with an old nonce is wrong and not old */
         assert_int_equal(verify(sc, answer(sc, &s, "no", "sip:example.com"), false, WALL + 11), BL_DIGEST_BAD);
         /* a nonce that we did not make */
-        bl_tag_init(&sc->nonces.key, (const uint8_t *)"another secret  ");
+        bl_token_keys_free(sc->keys);
+        sc->nonces.keys = sc->keys = keys(OTHER);
         assert_int_equal(verify(sc, m, false, WALL), BL_DIGEST_STALE);
+}
+
+/* The first key makes them, all verify: one that a node with the other order gave, or that was given before. */
+static void nonces_outlive_a_new_first_key(void **state)
+{
+        struct scene *sc = *state;
+        struct bl_digest_session s = {0}, t = {0};
+        struct bl_token_keys *fresh = keys(OTHER "\n" OF_HOME), *only = keys(OTHER);
+        struct bl_msg *old, *young;
+
+        assert_int_equal(bl_digest_take(&s, challenge(sc, false, false, WALL)), 0);
+        old = answer(sc, &s, "pw", "sip:example.com");
+        bl_token_keys_swap(sc->keys, fresh);
+        assert_int_equal(verify(sc, old, false, WALL), BL_DIGEST_OK);
+        assert_int_equal(bl_digest_take(&t, challenge(sc, false, false, WALL)), 0);
+        young = answer(sc, &t, "pw", "sip:example.com");
+        bl_token_keys_swap(sc->keys, only);
+        assert_int_equal(verify(sc, old, false, WALL), BL_DIGEST_STALE);
+        assert_int_equal(verify(sc, young, false, WALL), BL_DIGEST_OK);
+        bl_token_keys_free(fresh);
+        bl_token_keys_free(only);
 }
 
 static void the_uri_must_be_the_requests(void **state)
@@ -348,6 +385,7 @@ int main(void)
                 SCENE(the_right_password_passes),
                 SCENE(wrong_ones_do_not),
                 SCENE(nonces_grow_old),
+                SCENE(nonces_outlive_a_new_first_key),
                 SCENE(the_uri_must_be_the_requests),
                 SCENE(broken_credentials),
                 SCENE(the_right_realm_among_several),

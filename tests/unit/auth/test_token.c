@@ -392,6 +392,36 @@ static void key_files(void **state)
         bl_token_keys_free(NULL);
 }
 
+static void keys_are_exchanged(void **state)
+{
+        struct bl_token_keys *k = keys(old_keyfile), *fresh = keys(keyfile);
+        struct bl_token_cluster c = {BL_STR("edge.example.com"), BL_STR("example.com"), k, false};
+        struct bl_token t = {
+                .user = BL_STR("joe"), .domain = BL_STR("example.com"), .instance = BL_STR("i"), .star = true};
+        char a[BL_TOKEN_MAX], b[BL_TOKEN_MAX], scratch[BL_TOKEN_MAX];
+        struct bl_sb before = BL_SB(a), after = BL_SB(b);
+        struct bl_token got;
+
+        (void)state;
+        assert_int_equal(bl_token_put(&c, &t, &before), 0);
+        assert_true(bl_token_keys_signer(k) != bl_token_keys_signer(fresh));
+        char signer = bl_token_keys_signer(fresh);
+        unsigned count = bl_token_keys_count(fresh);
+        bl_token_keys_swap(k, fresh);
+        assert_int_equal(bl_token_keys_signer(k), signer);
+        assert_int_equal(bl_token_keys_count(k), count);
+        assert_int_equal(bl_token_put(&c, &t, &after), 0);
+        assert_false(bl_str_eq(bl_sb_str(&before), bl_sb_str(&after)));
+        c.keys = fresh; /* what was there before opens its own, and not the new one's */
+        struct bl_uri u;
+        assert_int_equal(bl_uri_parse(bl_sb_str(&before), &u), 0);
+        assert_int_equal(bl_token_open(&c, u.user, scratch, &got), 0);
+        assert_int_equal(bl_uri_parse(bl_sb_str(&after), &u), 0);
+        assert_int_equal(bl_token_open(&c, u.user, scratch, &got), BL_ENOENT);
+        bl_token_keys_free(k);
+        bl_token_keys_free(fresh);
+}
+
 static void derived_secrets(void **state)
 {
         struct bl_token_keys *k = keys(keyfile), *old = keys(old_keyfile);
@@ -422,6 +452,7 @@ int main(void)
                 cmocka_unit_test(dialog_digest),
                 cmocka_unit_test(branch),
                 cmocka_unit_test(key_files),
+                cmocka_unit_test(keys_are_exchanged),
                 cmocka_unit_test(derived_secrets),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
