@@ -109,7 +109,8 @@ static bool is_well_formed(const struct bl_digest *d)
 }
 
 /* RFC 3261 section 22.4: what was signed must be what is asked. */
-static bool names_request(const struct bl_msg *m, struct bl_str text, const struct bl_str *hosts, unsigned n_hosts)
+static bool names_request(const struct bl_msg *m, struct bl_str text,
+                          bool (*may_sign)(const void *ctx, struct bl_str host), const void *ctx)
 {
         struct bl_uri signed_uri, ruri;
 
@@ -119,10 +120,7 @@ static bool names_request(const struct bl_msg *m, struct bl_str text, const stru
                 return false;
         if (bl_uri_parse(m->ruri, &ruri) == 0 && bl_uri_equivalent(&signed_uri, &ruri, false))
                 return true;
-        for (unsigned i = 0; i < n_hosts; i++)
-                if (signed_uri.host.n && bl_host_eq(signed_uri.host, hosts[i]))
-                        return true;
-        return false;
+        return may_sign && signed_uri.host.n && may_sign(ctx, signed_uri.host);
 }
 
 static bool response_is_right(const struct bl_msg *m, const struct bl_digest *d, const struct bl_credentials *c)
@@ -139,14 +137,15 @@ static bool response_is_right(const struct bl_msg *m, const struct bl_digest *d,
 }
 
 enum bl_digest_verdict bl_digest_verify(const struct bl_nonces *n, const struct bl_msg *m, const struct bl_digest *d,
-                                        const struct bl_credentials *c, struct bl_str realm, const struct bl_str *hosts,
-                                        unsigned n_hosts, int64_t wall)
+                                        const struct bl_credentials *c, struct bl_str realm,
+                                        bool (*may_sign)(const void *ctx, struct bl_str host), const void *ctx,
+                                        int64_t wall)
 {
         int64_t lifetime = n->lifetime_s ? n->lifetime_s : LIFETIME_DEFAULT_S, made = 0;
 
         if (!bl_str_eq(d->realm, realm))
                 return BL_DIGEST_NONE;
-        if (!is_well_formed(d) || !names_request(m, d->uri, hosts, n_hosts))
+        if (!is_well_formed(d) || !names_request(m, d->uri, may_sign, ctx))
                 return BL_DIGEST_BROKEN;
         if (!is_offered(n, d->algorithm) || !response_is_right(m, d, c))
                 return BL_DIGEST_BAD;

@@ -30,8 +30,9 @@ enum bl_digest_verdict {
 /* Finds the credentials for `realm`: true and the parsed header, so that the caller can fetch the user's HA1 (name =
  * d->username). */
 bool bl_digest_find(const struct bl_msg *m, bool proxy, struct bl_str realm, struct bl_digest *ret_digest);
-/* `uri` must be equivalent to the Request-URI, or have one of the `hosts` as its host (protocol.md 2.3: a plain phone
- * that followed a redirect signs its edge cluster). */
+/* `uri` must be equivalent to the Request-URI, or have a host that `may_sign` knows (protocol.md 2.3: a plain phone
+ * that followed a redirect signs its edge cluster); NULL: none. `ctx` is its first argument. */
 enum bl_digest_verdict bl_digest_verify(const struct bl_nonces *n, const struct bl_msg *m, const struct bl_digest *d,
-                                        const struct bl_credentials *c, struct bl_str realm, const struct bl_str *hosts,
-                                        unsigned n_hosts, int64_t wall);
+                                        const struct bl_credentials *c, struct bl_str realm,
+                                        bool (*may_sign)(const void *ctx, struct bl_str host), const void *ctx,
+                                        int64_t wall);

@@ -238,6 +238,12 @@ bool home_digest_start(struct job *j, bool proxy, void (*next)(struct job *, int
         return true;
 }
 
+/* protocol.md 2.3: a plain phone signs the cluster that it was redirected to, whichever of the domain's it is. */
+static bool may_sign(const void *domain, struct bl_str host)
+{
+        return home_domain_has_edge(domain, host);
+}
+
 bool home_digest_ok(struct job *j, int rc, bool proxy)
 {
         const struct bl_home_node *n = j->home->node;
@@ -251,8 +257,7 @@ bool home_digest_ok(struct job *j, int rc, bool proxy)
                 challenge(j, proxy, false);
                 return false;
         }
-        struct bl_str hosts[1] = {j->domain->edge};
-        switch (bl_digest_verify(&n->nonces, m, d, &j->op.credentials, j->domain->name, hosts, hosts[0].n ? 1 : 0,
+        switch (bl_digest_verify(&n->nonces, m, d, &j->op.credentials, j->domain->name, may_sign, j->domain,
                                  j->home->env->wall)) {
         case BL_DIGEST_OK:
                 j->user = bl_px_str(j->px, d->username);

@@ -9,6 +9,8 @@
 static struct raw *ea, *eb, *mid, *peer;
 static struct bl_home_peer peers[1];
 static const struct bl_str via[] = {{"mid.example.net", 15}};
+static const struct bl_str more_edges[] = {{"more.example.com", 16}};
+static const struct bl_home_group groups[] = {{.group = {"gold", 4}, .edge = {"gold.example.com", 16}}};
 static struct bl_home_domain domain;
 
 static void neighbours(struct world *w)
@@ -33,6 +35,10 @@ static void knows_them(struct world *w, unsigned i, struct bl_home_conf *c)
         domain = c->domains[0];
         domain.via = via;
         domain.n_via = 1;
+        domain.edges = more_edges;
+        domain.n_edges = 1;
+        domain.groups = groups;
+        domain.n_groups = 1;
         c->domains = &domain;
 }
 
@@ -126,6 +132,24 @@ static void through_an_intermediate(struct world *w)
         MUST(w, strcmp(raw_list(m, "Route"), "<sip:mid.example.net;lr>, <" P1 ">") == 0);
         raw_reply(m, 486, "");
         raw_expect(ea, "SIP/2.0 486");
+}
+
+/* Step 3: a phone that was redirected signs the URI of its cluster, whichever of the domain's that is; no other. */
+static void a_digest_for_any_of_its_clusters(struct world *w)
+{
+        static const char *const uris[] = {"sip:edge.example.com;lr", "sip:more.example.com;lr",
+                                           "sip:gold.example.com;lr", "sip:evil.example.com;lr"};
+        bl_flow_id f = to_home(ea);
+        for (unsigned i = 0; i < BL_ARRAY_LEN(uris); i++) {
+                char auth[1200];
+                send_register(ea, f, "<" P1 ">", CONTACT "1", "");
+                const char *line =
+                        raw_authorize(raw_expect(ea, "SIP/2.0 401"), "joe", "secret-joe", "REGISTER", uris[i]);
+                snprintf(auth, sizeof(auth), "%s\n", line);
+                send_register(ea, f, "<" P1 ">", CONTACT "1", auth);
+                raw_expect(ea, i < 3 ? "SIP/2.0 200" : "SIP/2.0 400");
+        }
+        MUST_EQ(w, bl_store_mem_count(w->mem), 1);
 }
 
 /* --- direction and trust --- */
@@ -348,10 +372,10 @@ int main(int argc, char **argv)
                 .name = #name_, .tell = name_, .conf = conf                                                            \
         }
         const struct story stories[] = {
-                IS(p_is_a_route_and_nothing_else), IS(an_unknown_extension),  IS(through_an_intermediate),
-                IS(a_d_without_a_to_tag),          IS(a_peer_domain),         IS(everybody_speaks_as_himself),
-                IS(nobody_takes_anothers_domain),  IS(paths_of_one_instance), IS(contacts_of_one_instance),
-                IS(what_comes_back_is_a_loop),
+                IS(p_is_a_route_and_nothing_else),    IS(an_unknown_extension),         IS(through_an_intermediate),
+                IS(a_digest_for_any_of_its_clusters), IS(a_d_without_a_to_tag),         IS(a_peer_domain),
+                IS(everybody_speaks_as_himself),      IS(nobody_takes_anothers_domain), IS(paths_of_one_instance),
+                IS(contacts_of_one_instance),         IS(what_comes_back_is_a_loop),
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

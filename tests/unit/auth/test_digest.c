@@ -122,14 +122,19 @@ static struct bl_msg *answer(struct scene *sc, struct bl_digest_session *s, cons
         return message(sc, "REGISTER sip:example.com SIP/2.0", bl_sb_str(&b));
 }
 
+static bool is_edge(const void *ctx, struct bl_str host)
+{
+        return bl_host_eq(host, *(const struct bl_str *)ctx);
+}
+
 static enum bl_digest_verdict verify(struct scene *sc, const struct bl_msg *m, bool proxy, int64_t wall)
 {
-        const struct bl_str hosts[] = {BL_STR("edge.example.com")};
+        const struct bl_str edge = BL_STR("edge.example.com");
         struct bl_digest d;
 
         if (!bl_digest_find(m, proxy, BL_STR("example.com"), &d))
                 return BL_DIGEST_NONE;
-        return bl_digest_verify(&sc->nonces, m, &d, &sc->credentials, BL_STR("example.com"), hosts, 1, wall);
+        return bl_digest_verify(&sc->nonces, m, &d, &sc->credentials, BL_STR("example.com"), is_edge, &edge, wall);
 }
 
 /* What is not on offer is not taken either. */
