@@ -144,8 +144,9 @@ static void request(void *role, struct bl_px *px)
                 bl_px_drop(px);
         else if (bl_px_msg(px)->method != BL_M_REGISTER)
                 edge_route(e, px, f);
-        else if (edge_flow_is_member(e, f)) /* a registration is bound to the UA's own flow or to none */
-                bl_px_refuse(px, 403, "register_from_core", (struct bl_str){NULL, 0}, (struct bl_str){NULL, 0});
+        else if (edge_flow_is_core(e, f)) /* a registration is bound to the UA's own flow or to none */
+                bl_px_refuse(px, 403, "register_from_core", BL_STR("No Registrations From the Core"),
+                             (struct bl_str){NULL, 0});
         else
                 edge_register(e, px, f);
 }

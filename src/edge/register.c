@@ -11,6 +11,7 @@ struct reg {               /* what the response needs to know of the request; in
         struct bl_str contact; /* the one Contact's URI */
         unsigned set[BL_TOKEN_NODES], n_set;
         bool has_instance, star, ob, tell; /* tell: Outbound-Proxy belongs into the 2xx */
+        bool by_maddr;                     /* we adopted it because we were named: so we stay named */
         bool alt_proxies;
         bool remove_all; /* Contact: * */
 };
@@ -186,6 +187,22 @@ static void tell_if_first(struct bl_edge *e, struct reg *r, const struct p_uri *
         r->tell = true;
 }
 
+/* 4.4: P is ours from now on, beside the first others of its order. Told once: a refresh finds P on this flow (2.6). */
+static void adopt(struct bl_edge *e, struct bl_px *px, struct reg *r, const unsigned *order, unsigned n, unsigned want)
+{
+        struct bl_flow *f = bl_px_flow(px);
+        struct bl_str text = edge_canonical(e, px, r->user_part);
+        struct bl_uri u;
+        if (!f || bl_uri_parse(text, &u) < 0 || bl_sticky_is_bound(e->node->sticky, &u, f->id, false))
+                return;
+        r->set[r->n_set++] = e->node->self;
+        for (unsigned i = 0; i < n && r->n_set < want; i++)
+                if (order[i] != e->node->self)
+                        r->set[r->n_set++] = order[i];
+        r->tell = true;
+        bl_count(e->adopted_total);
+}
+
 /* A P in Route: verified, its owner's, and ours to serve. True: r is filled; false: answered. */
 static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct reg *r, const struct p_uri *pu)
 {
@@ -211,18 +228,17 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
                         tell_if_first(e, r, pu);
                         return true;
                 }
-        if (edge_names_us(e, &pu->na.uri)) /* 4.4: a node named by maddr adopts */
-                return true;
-        unsigned n = e->node->c.set_size ? e->node->c.set_size : 2, order[BL_TOKEN_NODES];
-        n = edge_set_order(e, &pu->token, pu->na.uri.user, order, n < BL_TOKEN_NODES ? n : BL_TOKEN_NODES);
+        unsigned want = e->node->c.set_size ? e->node->c.set_size : 2, order[BL_TOKEN_NODES];
+        want = want < BL_TOKEN_NODES ? want : BL_TOKEN_NODES;
+        unsigned n = edge_set_order(e, &pu->token, pu->na.uri.user, order, want);
+        r->by_maddr = edge_names_us(e, &pu->na.uri); /* 4.4: a node named by maddr adopts */
+        bool first = false;                          /* 4.4: one of the first N living nodes adopts */
         for (unsigned i = 0; i < n; i++)
-                if (order[i] == e->node->self) { /* 4.4: one of the first N living nodes adopts */
-                        memcpy(r->set, order, sizeof order[0] * n);
-                        r->n_set = n;
-                        r->tell = true;
-                        bl_count(e->adopted_total);
-                        return true;
-                }
+                first |= order[i] == e->node->self;
+        if (r->by_maddr || first) {
+                adopt(e, px, r, order, n, want);
+                return true;
+        }
         send_elsewhere(e, px, pu->na.uri.user, order, n, false);
         return false;
 }
@@ -381,7 +397,7 @@ static void put_proxy(struct bl_edge *e, struct bl_flow *f, const struct reg *r,
         bl_sb_add(b, e->node->c.cluster);
         edge_put_reach(e, f, b);
         bl_sb_addz(b, r->ob ? ";lr;ob" : ";lr");
-        if (index != e->node->self && edge_member_addr(e, index, f->local.family, &a)) {
+        if ((index != e->node->self || r->by_maddr) && edge_member_addr(e, index, f->local.family, &a)) {
                 bl_sb_addz(b, ";maddr=");
                 bl_addr_put_ip(b, &a);
         }

@@ -370,6 +370,60 @@ static void any_survivor_will_do(struct world *w)
         }
 }
 
+/* 4.4 and 2.6: a node named by maddr adopts P whatever its order says, tells the new set once, and stays named in it.
+ */
+static void named_by_maddr(struct world *w)
+{
+        struct raw *ua = raw_new(w, "ua");
+        char route[600], list[2048], mine[64];
+        const char *p = registered(ua, raw_open(ua, w->conf.tp, w->edge[1]->node),
+                                   (struct reg){.instance = 1, .headers = STICKY}, 600);
+        unsigned other = 2; /* neither of the two that P names */
+        for (char name[8]; other < 5; other++) {
+                snprintf(name, sizeof(name), "+e%u+", other);
+                if (!strstr(p, name))
+                        break;
+        }
+        bl_flow_id f = raw_open(ua, w->conf.tp, w->edge[other]->node);
+        struct bl_addr a = sim_addr(w->edge[other]->node, 0);
+        struct bl_sb at = BL_SB(mine);
+        bl_sb_addz(&at, ";maddr=");
+        bl_addr_put_ip(&at, &a);
+        bl_sb_addc(&at, 0);
+        snprintf(route, sizeof(route), "%s%s", p, mine);
+        for (unsigned refresh = 0; refresh < 2; refresh++) {
+                send_register(ua, f, (struct reg){.instance = 1, .route = route, .headers = STICKY});
+                struct raw_msg *m = raw_expect(home, "REGISTER");
+                MUST(w, strncmp(p_of(m), p, strlen(p)) == 0);
+                accept(m, 600);
+                snprintf(list, sizeof(list), "%s", raw_list(raw_expect(ua, "SIP/2.0 200"), "Outbound-Proxy"));
+                if (refresh) {
+                        MUST_EQ(w, strlen(list), 0);
+                        continue;
+                }
+                char *second = strchr(list, ','); /* itself by maddr, then e1, the first living of P's order */
+                MUST(w, second != NULL);
+                *second++ = 0;
+                char *said = strstr(list, mine);
+                MUST(w, said && said[strlen(mine)] == '>');
+                MUST(w, strchr(second, ',') == NULL && strstr(second, ";maddr=") && !strstr(second, mine));
+        }
+        MUST_EQ(w, bound(w->edge[other]), 1);
+        MUST_EQ(w, server_count(w->edge[other], "belay_edge_adopted_total", NULL), 1);
+}
+
+/* A registration goes edge, intermediate, home, never back: from the home's side none is taken (section 2, guards). */
+static void the_core_registers_nobody(struct world *w)
+{
+        bl_flow_id f = raw_open(home, w->conf.tp, w->edge[1]->node);
+        send_register(home, f, (struct reg){.instance = 1, .headers = STICKY});
+        raw_expect(home, "SIP/2.0 403");
+        world_pass(w, 1);
+        MUST_EQ(w, raw_count(home, "REGISTER"), 0);
+        MUST_EQ(w, bound(w->edge[1]), 0);
+        MUST_EQ(w, server_count(w->edge[1], "belay_edge_refused_total", "register_from_core"), 1);
+}
+
 /* A fellow edge forwards calls; registrations it does not. */
 static struct bl_edge_member with_a_fellow[3];
 
@@ -423,6 +477,10 @@ int main(int argc, char **argv)
                 {.name = "any_survivor_will_do",
                  .tell = any_survivor_will_do,
                  .conf = {.edges = 5, .homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay}},
+                {.name = "named_by_maddr",
+                 .tell = named_by_maddr,
+                 .conf = {.edges = 5, .homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay}},
+                IS(the_core_registers_nobody),
                 {.name = "a_fellow_registers_nobody", .tell = a_fellow_registers_nobody, .conf = fellows},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
