@@ -313,7 +313,8 @@ static void two_neighbours(struct world *w)
 static void knows_both(struct world *w, unsigned i, struct bl_home_conf *c)
 {
         (void)w, (void)i;
-        peers[0] = (struct bl_home_peer){.domain = BL_STR("good.example")};
+        /* the very URI that bad.example puts into its Record-Route: what it would stick to is asked for */
+        peers[0] = (struct bl_home_peer){.domain = BL_STR("good.example"), .next = BL_STR("sip:good.example;lr")};
         peers[1] = (struct bl_home_peer){.domain = BL_STR("bad.example")};
         c->peers = peers;
         c->n_peers = 2;
