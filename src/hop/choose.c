@@ -21,8 +21,12 @@ static bool list_has(const struct hop_list *l, bl_flow_id id)
 static void list_add_flow(struct hop_list *l, const struct bl_sticky_found *f)
 {
         if (l->n < HOP_CANDS_MAX && !list_has(l, f->flow))
-                l->c[l->n++] = (struct hop_cand){
-                        .flow = f->flow, .tp = f->tp, .addr = f->remote, .rank = f->rank, .ours = f->ours};
+                l->c[l->n++] = (struct hop_cand){.flow = f->flow,
+                                                 .tp = f->tp,
+                                                 .addr = f->remote,
+                                                 .rank = f->rank,
+                                                 .ours = f->ours,
+                                                 .listens = f->listens};
 }
 
 static void list_add_open(struct hop_list *l, enum bl_tp tp, const struct bl_addr *addr)
@@ -75,28 +79,50 @@ static bool is_big(struct bl_hops *h, const struct hop_choice *w)
         return w->octets > 1300 && !(w->flags & (BL_SEND_UA | BL_SEND_PINNED)) && bl_txns_get_conf(h->txns)->mtu_to_tcp;
 }
 
+/* Where the far end of a UDP flow takes TCP: at the same port, RFC 3261 section 18.2.1. Of one that we accepted the
+ * port may be chance: its sent-by tells (18.2.2 answers there), else the static map. */
+static struct bl_addr stream_addr(const struct bl_hops *h, const struct hop_choice *w, const struct hop_cand *c)
+{
+        struct bl_addr to = c->addr;
+        const struct bl_static_route *e = c->ours || c->listens ? NULL : hop_map_at(h, w->u.host, &c->addr);
+        if (!c->ours && (c->listens || e))
+                to.port = c->listens ? c->listens : e->addr.port;
+        return to;
+}
+
+/* Streams to the far end of a UDP candidate: those that are there, else one to open. */
+static void list_streams_to(struct bl_hops *h, const struct hop_choice *w, const struct hop_cand *c, struct hop_list *l)
+{
+        struct bl_sticky_found f[BL_STICKY_MAX];
+        struct bl_addr to = stream_addr(h, w, c), any = to;
+        unsigned n, k = 0;
+        any.port = c->ours ? to.port : 0;
+        n = bl_sticky_find_at(h->sticky, w->u.host, &any, h->env->worker, h->env->now, f);
+        for (unsigned i = 0; i < n; i++) {
+                if (!bl_tp_is_stream(f[i].tp) || f[i].flow == w->not_flow || !is_secure_enough(w, f[i].tp) ||
+                    hop_flow_avoided(h, f[i].flow))
+                        continue;
+                list_add_flow(l, &f[i]);
+                k++;
+        }
+        if (k || !h->conf.may_open || hop_failed_is(h, BL_TCP, &to))
+                return;
+        /* A far end that we did not choose is one to open to only where the host is known to be there: never a UA. */
+        if (c->ours || hop_linked(h, c->flow, w->u.host))
+                list_add_open(l, BL_TCP, &to);
+}
+
 /*
  * RFC 3261 section 18.1.1: over 1300 octets a request goes by a congestion-controlled transport, and by UDP after all
- * when the far end refuses that. So streams first, each UDP target that we can name asked for TCP; then UDP.
+ * when the far end refuses that. So before each UDP candidate the streams to the same far end.
  */
 static void list_by_size(struct bl_hops *h, const struct hop_choice *w, struct hop_list *l)
 {
         struct hop_list big = {0};
         for (unsigned i = 0; i < l->n; i++) {
-                const struct hop_cand *c = &l->c[i];
-                if (bl_tp_is_stream(c->tp)) {
-                        big.c[big.n++] = *c;
-                        continue;
-                }
-                if (!c->ours || !h->conf.may_open || hop_failed_is(h, BL_TCP, &c->addr))
-                        continue;
-                const struct hop_flow *hf = hop_flow_to(h, BL_TCP, &c->addr, w->u.host);
-                if (hf && list_has(l, hf->id))
-                        continue;
-                list_add_open(&big, BL_TCP, &c->addr);
-        }
-        for (unsigned i = 0; i < l->n && big.n < HOP_CANDS_MAX; i++) {
                 if (!bl_tp_is_stream(l->c[i].tp))
+                        list_streams_to(h, w, &l->c[i], &big);
+                if (big.n < HOP_CANDS_MAX && !(l->c[i].flow && list_has(&big, l->c[i].flow)))
                         big.c[big.n++] = l->c[i];
         }
         *l = big;

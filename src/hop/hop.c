@@ -587,6 +587,16 @@ void hop_flow_learn_belay(struct bl_hops *h, struct bl_flow *f)
                 flow_keepalive(hf, f);
 }
 
+void hop_flow_learn_sent_by(struct bl_hops *h, const struct bl_flow *f, uint16_t port)
+{
+        struct hop_flow *hf = hop_flow_of(h, f->id);
+        port = port ? port : bl_tp_default_port(f->tp);
+        if (!hf || f->ours || hf->listens == port)
+                return;
+        hf->listens = port;
+        bl_sticky_flow_listens(h->sticky, f->id, port);
+}
+
 bool hop_flow_belay(struct bl_hops *h, bl_flow_id id)
 {
         const struct hop_flow *hf = hop_flow_of(h, id);

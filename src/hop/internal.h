@@ -75,10 +75,11 @@ struct hop_flow {
         enum hop_flow_state state;
         enum bl_tp tp;
         struct bl_addr addr;
-        bool ours;    /* in by_target */
-        bool added;   /* the table knows it */
-        bool belay;   /* understands redirects, answers 100 at once and our pings */
-        bool pinging; /* keep-alive runs for good */
+        bool ours;        /* in by_target */
+        bool added;       /* the table knows it */
+        bool belay;       /* understands redirects, answers 100 at once and our pings */
+        bool pinging;     /* keep-alive runs for good */
+        uint16_t listens; /* what the table was told */
         uint8_t attempts;
         struct bl_timer timer;
         bl_us keep_until;
@@ -98,6 +99,8 @@ int hop_flow_open(struct bl_hops *h, enum bl_tp tp, const struct bl_addr *addr, 
 /* The flow is up: into the table, linked, bound; idempotent, because watchers may hear of it before the owner does. */
 void hop_flow_ready(struct bl_hops *h, struct bl_flow *f);
 void hop_flow_learn_belay(struct bl_hops *h, struct bl_flow *f);
+/* From the sent-by of what came by a linked flow: there the far end takes UDP and, so RFC 3261 section 18.2.1, TCP. */
+void hop_flow_learn_sent_by(struct bl_hops *h, const struct bl_flow *f, uint16_t port);
 void hop_flow_suspect(struct bl_hops *h, bl_flow_id id); /* silent: avoided, and probed */
 void hop_flow_check(struct bl_hops *h, bl_flow_id id);   /* an answer is awaited by it: is the far end still there? */
 void hop_flow_avoid(struct bl_hops *h, bl_flow_id id, uint32_t seconds);
@@ -151,7 +154,8 @@ int hop_resolve(struct bl_hops *h, struct bl_resolve *r, const struct bl_uri *ur
                 struct bl_target ret[BL_HOP_TARGETS]);
 /* The static map's entry for a node of the cluster `host`; for the i-th node when `node` is empty. */
 const struct bl_static_route *hop_map_node(const struct bl_hops *h, struct bl_str host, struct bl_str node, unsigned i);
-bool hop_map_has(const struct bl_hops *h, struct bl_str host, const struct bl_addr *addr); /* by IP, node or not */
+/* The entry of that host with that IP, node or not; NULL. */
+const struct bl_static_route *hop_map_at(const struct bl_hops *h, struct bl_str host, const struct bl_addr *addr);
 void hop_resolve_fini(struct bl_hops *h);
 
 /* ---- choose.c ---- */
@@ -161,6 +165,7 @@ struct hop_cand {
         struct bl_addr addr;
         uint8_t rank; /* 1..3; 4 open */
         bool ours;
+        uint16_t listens; /* the far end of an accepted flow does, at this port; 0 unknown */
 };
 struct hop_list {
         unsigned n, at; /* at: the next one to try */

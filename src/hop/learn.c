@@ -189,8 +189,10 @@ void bl_hop_learn_server(struct bl_hops *h, struct bl_flow *f, const struct bl_m
         struct bl_nameaddr na;
         if (!f)
                 return;
-        if (req->via.sticky && bl_flow_is_linked(f))
+        if (req->via.sticky && bl_flow_is_linked(f)) {
                 hop_flow_learn_belay(h, f);
+                hop_flow_learn_sent_by(h, f, req->via.port);
+        }
         if (!reg && (!bl_method_forms_dialog(req->method) || req->to_tag.n))
                 return;
         if (bl_msg_nameaddr(req, reg ? BL_H_PATH : BL_H_RECORD_ROUTE, 0, &na) < 0)

@@ -127,7 +127,7 @@ struct bl_str send_redirect_route(const struct bl_send *s, unsigned base, const 
 unsigned send_redirect_like(struct bl_send *s, const struct redirect *r, const struct bl_uri *u, struct bl_target *t,
                             unsigned n)
 {
-        if (!n || u->port || bl_uri_param(u, BL_STR("transport"), NULL) || hop_map_has(s->h, u->host, &t[0].to))
+        if (!n || u->port || bl_uri_param(u, BL_STR("transport"), NULL) || hop_map_at(s->h, u->host, &t[0].to))
                 return n;
         struct bl_target like = t[0];
         like.tp = r->like_tp;

@@ -114,13 +114,13 @@ const struct bl_static_route *hop_map_node(const struct bl_hops *h, struct bl_st
         return NULL;
 }
 
-bool hop_map_has(const struct bl_hops *h, struct bl_str host, const struct bl_addr *addr)
+const struct bl_static_route *hop_map_at(const struct bl_hops *h, struct bl_str host, const struct bl_addr *addr)
 {
         for (const struct hop_name *m = map_first(h, host); m; m = m->next) {
                 if (bl_addr_eq_ip(&h->conf.map[m->at].addr, addr))
-                        return true;
+                        return &h->conf.map[m->at];
         }
-        return false;
+        return NULL;
 }
 
 /*

@@ -86,13 +86,15 @@ static void emit(struct search *f, const struct cand *c)
         for (unsigned i = 0; i < f->n_found; i++)
                 if (f->found[i].flow == r->id)
                         return; /* it was bound to several URIs that match */
-        f->found[f->n_found++] = (struct bl_sticky_found){.flow = r->id,
-                                                          .rank = f->rank,
-                                                          .kind = c->kind,
-                                                          .ours = r->ours,
-                                                          .tp = (enum bl_tp)r->tp,
-                                                          .remote = r->remote,
-                                                          .confirmed_at = c->confirmed_at};
+        f->found[f->n_found++] =
+                (struct bl_sticky_found){.flow = r->id,
+                                         .rank = f->rank,
+                                         .kind = c->kind,
+                                         .ours = r->ours,
+                                         .tp = (enum bl_tp)r->tp,
+                                         .remote = r->remote,
+                                         .listens = atomic_load_explicit(&r->listens, memory_order_relaxed),
+                                         .confirmed_at = c->confirmed_at};
 }
 
 void stk_search_take(struct search *f)

@@ -65,6 +65,8 @@ static struct rec *rec_new(struct bl_sticky *t, struct flow_shard *s, bl_flow_id
         r->ours = like->ours;
         r->remote = like->remote;
         r->serial = like->serial;
+        atomic_store_explicit(&r->listens, atomic_load_explicit(&like->listens, memory_order_relaxed),
+                              memory_order_relaxed);
         atomic_store_explicit(&r->refs, 1, memory_order_relaxed);
         if (bl_htab_insert(&s->recs, &r->node, flow_hash(t, id)) < 0) {
                 free(r);
@@ -90,6 +92,16 @@ int bl_sticky_flow_add(struct bl_sticky *t, bl_flow_id flow, enum bl_tp tp, cons
         }
         pthread_mutex_unlock(&s->lock);
         return rc;
+}
+
+void bl_sticky_flow_listens(struct bl_sticky *t, bl_flow_id flow, uint16_t port)
+{
+        struct rec *r = stk_rec_get(t, flow);
+
+        if (!r)
+                return;
+        atomic_store_explicit(&r->listens, port, memory_order_relaxed);
+        stk_rec_unref(r);
 }
 
 /* Takes r out of its shard, whose lock is held. The reference that the shard had goes to the caller. */

@@ -38,6 +38,8 @@ void bl_sticky_free(struct bl_sticky *t);         /* accepts NULL; no other thre
 
 /* A flow must be added before anything is bound to it. `ours`: we opened it. 0, BL_ENOMEM. */
 int bl_sticky_flow_add(struct bl_sticky *t, bl_flow_id flow, enum bl_tp tp, const struct bl_addr *remote, bool ours);
+/* The far end of a flow that we accepted listens at this port of its address: the flow's own port may be chance. */
+void bl_sticky_flow_listens(struct bl_sticky *t, bl_flow_id flow, uint16_t port);
 /* The flow is gone. keep_until 0: its bindings go with it. Else they stay, out of every answer, until then: waiting for
  * _flow_move. */
 void bl_sticky_flow_down(struct bl_sticky *t, bl_flow_id flow, bl_us keep_until);
@@ -80,6 +82,7 @@ struct bl_sticky_found {
         enum bl_tp tp;
         struct bl_addr remote;
         bl_us confirmed_at; /* 0 never */
+        uint16_t listens;   /* bl_sticky_flow_listens; 0 unknown */
 };
 struct bl_sticky_query {
         struct bl_uri uri;

@@ -60,6 +60,7 @@ struct rec {
         _Atomic uint8_t state;
         bool ours;
         uint8_t tp;
+        _Atomic uint16_t listens;
         _Atomic uint32_t refs; /* bindings, slots, hostflows, the flow shard, recs whose next it is */
         bl_flow_id id;
         uint64_t serial; /* newer flows have higher ones */

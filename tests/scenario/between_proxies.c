@@ -45,42 +45,74 @@ static void over_1300_octets_home(struct world *w, unsigned i, struct bl_home_co
         c->proxy.txn.mtu_to_tcp = true;
 }
 
-/* How the last such request went from one to the other. */
-static enum bl_tp transport_of(struct world *w, struct sim_node *from, struct sim_node *to, const char *start)
+static bool is_server(const struct world *w, const struct sim_node *n)
 {
-        enum bl_tp tp = BL_TP_COUNT;
-        for (const struct sim_msg *m = sim_trace_first(w->sim); m; m = sim_trace_next(m))
-                if (m->sip && (!from || m->from == from) && (!to || m->to == to) &&
-                    bl_str_starts(m->octets, bl_str_z(start)))
-                        tp = m->tp;
-        return tp;
+        bool is = n == w->home[1]->node;
+        for (unsigned i = 1; i <= 3; i++)
+                is |= n == w->edge[i]->node;
+        return is;
 }
 
-/*
- * joe's flow is used whatever the size, and so is bob's; the edge changes to TCP towards the home. The home's flow back
- * to the edge of bob is one that the edge opened: where that edge listens is not for the home to guess.
- */
-static void large_requests_change_to_tcp(struct world *w)
+/* Requests over 1300 octets that went from one proxy to another by `tp`; those of and to phones always go by UDP. */
+static unsigned large_between(struct world *w, enum bl_tp tp, bool from_home)
 {
-        static char text[LARGE + 1];
-        memset(text, 'x', LARGE);
-        struct phone *joe = phone_up(w, "joe"), *bob = phone_up(w, "bob");
-        struct sim_node *home = w->home[1]->node;
+        unsigned n = 0;
+        for (const struct sim_msg *m = sim_trace_first(w->sim); m; m = sim_trace_next(m)) {
+                if (!m->sip || m->octets.n <= 1300 || bl_str_starts(m->octets, BL_STR("SIP/2.0")))
+                        continue;
+                if (!is_server(w, m->from) || !is_server(w, m->to))
+                        MUST_EQ(w, m->tp, BL_UDP);
+                else
+                        n += m->tp == tp && (m->from == w->home[1]->node) == from_home;
+        }
+        return n;
+}
 
-        struct ask *a = phone_ask(joe, BL_M_MESSAGE, bob->aor);
-        WAIT(w, a->status, 40);
-        MUST_EQ(w, a->status, 200);
-        MUST_EQ(w, transport_of(w, NULL, home, "MESSAGE"), BL_UDP);
-        MUST_EQ(w, transport_of(w, home, NULL, "MESSAGE"), BL_UDP);
-
-        a = phone_ask_with(joe, BL_M_MESSAGE, bob->aor,
-                           &(struct bl_ua_body){BL_STR("text/plain"), bl_str_make(text, LARGE)});
+static void must_reach_whole(struct world *w, struct ask *a)
+{
         WAIT(w, a->status, 40);
         MUST_EQ(w, a->status, 200);
         MUST_EQ(w, a->delivered, 1);
-        MUST_EQ(w, transport_of(w, joe->node, NULL, "MESSAGE"), BL_UDP);
-        MUST_EQ(w, transport_of(w, NULL, home, "MESSAGE"), BL_TCP);
-        MUST_EQ(w, transport_of(w, NULL, bob->node, "MESSAGE"), BL_UDP);
+}
+
+/* A request outside and inside a dialog, both ways, too large for UDP: six, of which each proxy passes on each. */
+enum { LARGE_ONES = 6 };
+static void say_much(struct world *w)
+{
+        static char text[LARGE + 1];
+        memset(text, 'x', LARGE);
+        const struct bl_ua_body body = {BL_STR("text/plain"), bl_str_make(text, LARGE)};
+        struct phone *joe = phone_up(w, "joe"), *bob = phone_up(w, "bob");
+        must_reach_whole(w, phone_ask(joe, BL_M_MESSAGE, bob->aor));
+        for (const struct sim_msg *m = sim_trace_first(w->sim); m; m = sim_trace_next(m))
+                MUST(w, !m->sip || m->tp == BL_UDP); /* nothing needed more */
+
+        must_reach_whole(w, phone_ask_with(joe, BL_M_MESSAGE, bob->aor, &body));
+        must_reach_whole(w, phone_ask_with(bob, BL_M_MESSAGE, joe->aor, &body));
+        struct leg *at_bob, *at_joe = phone_talk(joe, bob, &at_bob);
+        must_reach_whole(w, leg_ask_with(at_joe, BL_M_INVITE, &body));
+        must_reach_whole(w, leg_ask_with(at_bob, BL_M_INVITE, &body));
+        must_reach_whole(w, leg_ask_with(at_joe, BL_M_INFO, &body));
+        must_reach_whole(w, leg_ask_with(at_bob, BL_M_INFO, &body));
+        leg_hang_up(at_joe);
+}
+
+/* Edge to home, and home to edge over a connection that the home opened itself: the flow that P is bound to is one that
+ * the edge opened, from a port where nobody listens. */
+static void large_requests_change_to_tcp(struct world *w)
+{
+        say_much(w);
+        MUST_EQ(w, large_between(w, BL_TCP, false), LARGE_ONES);
+        MUST_EQ(w, large_between(w, BL_TCP, true), LARGE_ONES);
+        MUST_EQ(w, large_between(w, BL_UDP, false) + large_between(w, BL_UDP, true), 0);
+}
+
+static void refused_by_tcp_they_go_by_udp(struct world *w)
+{
+        say_much(w);
+        MUST_EQ(w, large_between(w, BL_TCP, false) + large_between(w, BL_TCP, true), 0);
+        MUST_EQ(w, large_between(w, BL_UDP, false), LARGE_ONES);
+        MUST_EQ(w, large_between(w, BL_UDP, true), LARGE_ONES);
 }
 
 /* Each edge starts again with this key file, one after another, each with time for the phones to come back to it. */
@@ -138,6 +170,10 @@ int main(int argc, char **argv)
                 {.name = "large_requests_change_to_tcp",
                  .tell = large_requests_change_to_tcp,
                  .conf = {.edge_conf = over_1300_octets, .home_conf = over_1300_octets_home},
+                 .udp_only = true},
+                {.name = "refused_by_tcp_they_go_by_udp",
+                 .tell = refused_by_tcp_they_go_by_udp,
+                 .conf = {.edge_conf = over_1300_octets, .home_conf = over_1300_octets_home, .no_tcp = true},
                  .udp_only = true},
                 {.name = "the_key_changes_under_a_call", .tell = the_key_changes_under_a_call, .seeds = 2},
                 {.name = "the_key_of_sealed_names_changes",

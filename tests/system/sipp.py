@@ -50,10 +50,14 @@ def register(user):
             + recv("100", optional="true") + recv("200"))
 
 
-def _in_dialog(method, user, cseq, role, body=False):
+# For UDP between proxies too large by far: RFC 3261 section 18.1.1.
+LARGE = SDP + "".join(f"a=filler:{i} {'x' * 90}\n" for i in range(30))
+
+
+def _in_dialog(method, user, cseq, role, body=""):
     ours = f"<sip:{user}@{DOMAIN}>;tag={user}-[call_number]"
     theirs = "[$peer]"
-    sdp = f"\nContent-Type: application/sdp\nContent-Length: [len]\n\n{SDP}" if body else ""
+    sdp = f"\nContent-Type: application/sdp\nContent-Length: [len]\n\n{body}" if body else ""
     return send(f"""\
 {method} [next_url] SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
@@ -76,7 +80,7 @@ def recv_taking(what, header, **attributes):
     return recv(what, **attributes).replace("/>", ">" + take(header) + "</recv>")
 
 
-def invite(user, to):
+def invite(user, to, sdp=SDP):
     return send(f"""\
 INVITE sip:{to}@{DOMAIN} SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
@@ -89,12 +93,12 @@ Contact: <sip:{user}@[local_ip]:[local_port];transport=[transport]>
 Content-Type: application/sdp
 Content-Length: [len]
 
-{SDP}""")
+{sdp}""")
 
 
-def call(user, to):
+def call(user, to, sdp=SDP):
     """INVITE to ACK."""
-    return (invite(user, to) + recv("100", optional="true") + recv("180", optional="true")
+    return (invite(user, to, sdp) + recv("100", optional="true") + recv("180", optional="true")
             + recv("183", optional="true") + recv_taking("200", "To", rrs="true")
             + _in_dialog("ACK", user, 1, "uac"))
 
@@ -113,6 +117,28 @@ Contact: <sip:%s@[local_ip]:[local_port];transport=[transport]>""" % (user, user
     return (recv_taking("INVITE", "From", rrs="true") + send(head.format("180 Ringing"), retrans=False)
             + send(head.format("200 OK") + f"\nContent-Type: application/sdp\nContent-Length: [len]\n\n{SDP}")
             + recv("ACK"))
+
+
+def invite_again(user, cseq, sdp):
+    """Inside the call, INVITE to ACK."""
+    return (_in_dialog("INVITE", user, cseq, "uac", sdp) + recv("100", optional="true") + recv("200")
+            + _in_dialog("ACK", user, cseq, "uac"))
+
+
+def answer_again(user):
+    return recv("INVITE") + send(f"""\
+SIP/2.0 200 OK
+[last_Via:]
+[last_Record-Route:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Contact: <sip:{user}@[local_ip]:[local_port];transport=[transport]>
+Content-Type: application/sdp
+Content-Length: [len]
+
+{SDP}""") + recv("ACK")
 
 
 def hang_up(user, cseq=2):

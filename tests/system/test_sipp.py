@@ -1,4 +1,6 @@
 """SIPp, calling and called, through edges and home."""
+import re
+
 import pytest
 
 import sipp
@@ -25,6 +27,27 @@ def test_the_called_one_hangs_up(lab, transport):
                transport=transport)
     joe.done()
     bob.done()
+
+
+def vias(message):
+    """Transports of the Vias, the last hop's first."""
+    return re.findall(r"^Via: SIP/2\.0/(\w+)", message, re.M)
+
+
+def test_large_requests_go_by_tcp_between_proxies(lab, workers):
+    """3 KB each way, between phones on UDP behind proxies that talk UDP: only then, edge to home and home to edge
+    change to TCP (RFC 3261 section 18.1.1), though the edges' UDP flows to the home come from a port of chance."""
+    lab.cluster(workers=workers, home=sipp.HOME)
+    bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"), sipp.invite_again("bob", 1, sipp.LARGE),
+                            sipp.answer_again("bob"), sipp.is_hung_up()], to=lab.ip(2), host=202)
+    bob.saw("SIP/2.0 200", "CSeq: 2 REGISTER")
+    joe = Sipp(lab, "joe", [sipp.register("joe"), sipp.call("joe", "bob", sipp.LARGE), sipp.answer_again("joe"),
+                            sipp.invite_again("joe", 2, sipp.LARGE), sipp.hang_up("joe", 3)], to=lab.ip(1), host=201)
+    joe.done()
+    bob.done()
+    there = bob.saw("message received", "INVITE sip:bob@")
+    back = joe.saw("message received", "INVITE sip:joe@")
+    assert len(there) == 2 and [vias(m) for m in there + back] == [["UDP", "TCP", "TCP", "UDP"]] * 3
 
 
 @pytest.mark.parametrize("by", ["sipp", "belay"])

@@ -169,13 +169,18 @@ struct leg *phone_call(struct phone *p, const char *to)
 
 struct ask *leg_ask(struct leg *l, enum bl_method m)
 {
+        return leg_ask_with(l, m, NULL);
+}
+
+struct ask *leg_ask_with(struct leg *l, enum bl_method m, const struct bl_ua_body *body)
+{
         struct phone *p = l->phone;
         char extra[64];
         if (!l->dialog)
                 world_fail(p->w, __FILE__, __LINE__, "the call of %s is over", p->name);
         struct ask *a = ask_new(p, l, m, extra, sizeof(extra));
         sim_enter(sim_env(p->node, 0));
-        must_start(p, a, bl_ua_in_dialog(l->dialog, m, bl_str_z(extra), NULL, &a->request));
+        must_start(p, a, bl_ua_in_dialog(l->dialog, m, bl_str_z(extra), body, &a->request));
         sim_leave(sim_env(p->node, 0));
         return a;
 }

@@ -55,7 +55,8 @@ struct leg *phone_call(struct phone *p, const char *to); /* sends INVITE; ->invi
 struct leg *phone_leg(struct phone *p, unsigned i);      /* i-th call of this phone; fails when not there */
 struct leg *phone_talk(struct phone *a, struct phone *b, struct leg **ret_b); /* calls, and waits until both are up */
 struct ask *leg_ask(struct leg *l, enum bl_method m);                         /* a request in the dialog */
-struct ask *phone_ask(struct phone *p, enum bl_method m, const char *to);     /* one outside */
+struct ask *leg_ask_with(struct leg *l, enum bl_method m, const struct bl_ua_body *body);
+struct ask *phone_ask(struct phone *p, enum bl_method m, const char *to); /* one outside */
 struct ask *phone_ask_with(struct phone *p, enum bl_method m, const char *to, const struct bl_ua_body *body);
 void leg_hang_up(struct leg *l);                      /* BYE and waits: answered 200, delivered once */
 void leg_must_reach(struct leg *l, enum bl_method m); /* asks and waits: answered 200, delivered once */

@@ -109,13 +109,14 @@ static struct server *server_new(struct world *w, bool is_edge, unsigned i)
         s->node = sim_node(w->sim, s->name, w->conf.workers, is_edge ? &edge_ops : &home_ops, s);
         struct bl_proxy_conf *p = is_edge ? &s->edge_conf.proxy : &s->home_conf.proxy;
         const enum bl_tp tps[2] = {BL_UDP, BL_TCP};
-        for (unsigned k = 0; k < 2; k++) {
+        const unsigned n = w->conf.no_tcp ? 1 : 2;
+        for (unsigned k = 0; k < n; k++) {
                 sim_listen(s->node, tps[k], 5060);
                 s->listeners[k] =
                         (struct bl_listener_info){.tp = tps[k], .local = sim_addr(s->node, 5060), .ua_side = is_edge};
         }
         p->flow.listeners = s->listeners;
-        p->flow.n_listeners = 2;
+        p->flow.n_listeners = n;
         p->flow.trust = s->trust;
         p->hop.dns = p->hop.may_open = true;
         return s;

@@ -29,6 +29,7 @@ struct world_conf {     /* zero: the usual */
         unsigned homes; /* 0 = 1; NO_HOMES: none */
         enum bl_home_policy policy;
         bool home_no_auth;
+        bool no_tcp;               /* edges and homes listen on UDP only, against RFC 3261 section 18.2.1 */
         bool sealed;               /* tokens */
         unsigned set_size;         /* N; 0 = 2 */
         unsigned flow_timer_s;     /* 0 = 120 */

@@ -336,6 +336,70 @@ static void big_requests_prefer_a_stream_then_udp(void **state)
         kit_free(k);
 }
 
+static bl_flow_id accept_udp(struct kit *k, const char *addr, const char *bind)
+{
+        bl_flow_id f = fake_accept(k->f, 0, BL_UDP, addr);
+        fake_settle(k->f);
+        kit_bind(k, bind, f, BL_BIND_PATH);
+        return f;
+}
+
+/* The neighbour opened the UDP flow, from a port that is chance: its sent-by says where it takes TCP (RFC 3261 section
+ * 18.2.1), else the map does. Refused, the flow itself is next, before any other candidate. */
+static void big_requests_open_where_the_far_end_listens(void **state)
+{
+        struct kit *k = kit_new_tuned(mtu, &(struct bl_txns_conf){.mtu_to_tcp = true});
+        struct bl_send_want w = {.u = kit_uri(P), .method = BL_M_BYE, .octets = 1301};
+        bl_flow_id e1 = accept_udp(k, "10.0.1.1:40000", P), e2 = accept_udp(k, "10.0.1.2:40000", P ";d=1");
+        (void)state;
+        bl_sticky_flow_listens(k->sticky, e1, 5070);
+        kit_go_want(k, &w);
+        assert_int_equal(fake_flow(k->f, kit_opened(k, "10.0.1.1:5070"))->tp, BL_TCP);
+        assert_int_equal(fake_opened(k->f, 1), 0);
+        kit_down(k, kit_opened(k, "10.0.1.1:5070"), -111);
+        assert_int_equal(k->try_flow, e1);
+        bl_send_free(k->s);
+        w.u = kit_uri(P ";d=1");
+        kit_go_want(k, &w);
+        bl_flow_id tcp = kit_up(k, "10.0.1.2:5060"); /* the map's */
+        assert_int_equal(k->try_flow, tcp);
+        assert_true(bl_flow_linked(kit_flow(k, tcp), BL_STR("edge.example.com")));
+        bl_send_free(k->s);
+        kit_down(k, tcp, 0);
+        w.octets = 1300;
+        assert_int_not_equal(e2, 0);
+        kit_go_want(k, &w);
+        assert_int_equal(k->try_flow, e2);
+        kit_free(k);
+}
+
+static void big_requests_take_the_stream_that_is_there(void **state)
+{
+        struct kit *k = kit_new_tuned(mtu, &(struct bl_txns_conf){.mtu_to_tcp = true});
+        struct bl_send_want w = {.u = kit_uri(P), .method = BL_M_BYE, .octets = 1301};
+        bl_flow_id tcp = kit_accept(k, "10.0.1.1:4000"), other = kit_accept(k, "10.0.1.2:4000");
+        (void)state;
+        accept_udp(k, "10.0.1.1:40000", P);
+        kit_go_want(k, &w);
+        assert_int_equal(k->try_flow, tcp);
+        assert_int_not_equal(k->try_flow, other);
+        assert_int_equal(fake_opened(k->f, 0), 0);
+        kit_free(k);
+}
+
+/* What is bound to a flow that is no proxy's: nothing is opened to where it came from. */
+static void big_requests_open_nothing_to_strangers(void **state)
+{
+        struct kit *k = kit_new_tuned(mtu, &(struct bl_txns_conf){.mtu_to_tcp = true});
+        struct bl_send_want w = {.u = kit_uri("sip:joe@phone.invalid"), .method = BL_M_BYE, .octets = 9000};
+        bl_flow_id f = accept_udp(k, "10.0.7.7:5060", "sip:joe@phone.invalid");
+        (void)state;
+        kit_go_want(k, &w);
+        assert_int_equal(k->try_flow, f);
+        assert_int_equal(fake_opened(k->f, 0), 0);
+        kit_free(k);
+}
+
 static void towards_a_ua_size_does_not_matter(void **state)
 {
         struct kit *k = kit_new_tuned(mtu, &(struct bl_txns_conf){.mtu_to_tcp = true});
@@ -398,6 +462,9 @@ int main(void)
                 cmocka_unit_test(discovery_opens_even_where_one_matches),
                 cmocka_unit_test(a_maddr_counts_only_when_allowed),
                 cmocka_unit_test(big_requests_prefer_a_stream_then_udp),
+                cmocka_unit_test(big_requests_open_where_the_far_end_listens),
+                cmocka_unit_test(big_requests_take_the_stream_that_is_there),
+                cmocka_unit_test(big_requests_open_nothing_to_strangers),
                 cmocka_unit_test(towards_a_ua_size_does_not_matter),
                 cmocka_unit_test(what_may_not_open_uses_what_is_there),
                 cmocka_unit_test(to_our_own_cluster_one_flow_serves),
