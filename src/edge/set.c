@@ -140,16 +140,16 @@ unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struc
 
 /* --- probes --- */
 
-static enum bl_tp probe_transport(const struct bl_edge *e, uint16_t *ret_listener)
+/* The listener from which, and whose transport, fellows are probed: a connection tells sooner than datagrams. */
+static uint16_t probe_listener(const struct bl_edge *e)
 {
+        static const enum bl_tp best[] = {BL_TCP, BL_TLS};
         const struct bl_flows_conf *fc = &e->node->c.proxy.flow;
-        for (unsigned i = 0; i < fc->n_listeners; i++)
-                if (fc->listeners[i].tp == BL_TCP) {
-                        *ret_listener = (uint16_t)i;
-                        return BL_TCP;
-                }
-        *ret_listener = 0;
-        return BL_UDP;
+        for (unsigned k = 0; k < BL_ARRAY_LEN(best); k++)
+                for (unsigned i = 0; i < fc->n_listeners; i++)
+                        if (fc->listeners[i].tp == best[k])
+                                return (uint16_t)i;
+        return 0;
 }
 
 static void probe_failed(struct member *m)
@@ -178,9 +178,14 @@ static void probe(struct bl_timer *t)
 {
         struct member *m = BL_CONTAINER(t, struct member, retry);
         const struct bl_edge_member *conf = &m->edge->node->members[m->index];
-        struct bl_target to = {.listener = BL_LISTENER_NONE};
-        to.tp = probe_transport(m->edge, &to.listener);
-        to.to = conf->addr[0];
+        const struct bl_flows_conf *fc = &m->edge->node->c.proxy.flow;
+        struct bl_target to = {.sni = m->edge->node->c.cluster, .to = conf->addr[0]};
+        to.listener = probe_listener(m->edge);
+        if (to.listener < fc->n_listeners) {
+                to.tp = fc->listeners[to.listener].tp;
+                if (m->edge->node->c.members[m->index].addr[0].port == 0) /* fellows listen where we do */
+                        to.to.port = fc->listeners[to.listener].local.port;
+        }
         struct bl_flow *f;
         int rc = bl_flow_open(bl_txns_flows(bl_proxy_txns(m->edge->proxy)), &to, &f);
         if (rc < 0) {

@@ -143,12 +143,15 @@ static void come_up(struct bl_flow *f, const struct bl_peer *peer)
         f->local = peer->local;
         f->remote = peer->remote;
         f->listener = peer->listener;
+        if (!bl_link_admit(f, peer)) {
+                bl_flow_close_why(f, false, BL_EAUTH);
+                return;
+        }
         f->state = BL_FLOW_UP;
         f->up_at = f->heard_at = fs->env->now;
         f->_idle.fire = on_idle;
         if (idle_after(f))
                 env_arm_in(fs->env, &f->_idle, idle_after(f));
-        bl_link_learn(f, peer);
         log_flow(f, BL_LOG_DEBUG, "flow_up", 0);
         if (f->_ping_every_ms)
                 bl_keepalive_start(f);
@@ -358,6 +361,9 @@ static void get_counters(struct bl_flows *fs)
         fs->evicted = bl_stats_counter(s, "belay_flow_closed_total", "reason", "evicted");
         fs->refused = bl_stats_counter(s, "belay_flow_refused_total", "reason", "max_flows");
         fs->open = bl_stats_counter(s, "belay_flow_open_flows", NULL, NULL);
+        static const char *const tls[BL_TLS_REFUSALS] = {"certificate", "no_certificate", "wrong_name", "wildcard"};
+        for (unsigned i = 0; i < BL_TLS_REFUSALS; i++)
+                fs->tls_refused[i] = bl_stats_counter(s, "belay_flow_tls_refused_total", "reason", tls[i]);
         fs->no_memory = bl_stats_counter(s, "belay_flow_no_memory_total", NULL, NULL);
         fs->crossed = bl_stats_counter(s, "belay_flow_crossed_total", NULL, NULL);
 }
@@ -466,16 +472,17 @@ int bl_flow_open(struct bl_flows *fs, const struct bl_target *to, struct bl_flow
         f->tp = to->tp;
         f->remote = to->to;
         f->listener = to->listener;
-        int rc = env->ops->open(env, to, f, &id);
-        if (rc < 0) {
-                bl_pool_give(env->pool, f, sizeof(*f));
-                return rc;
-        }
-        if (enter(f, id) < 0) {
+        int rc = bl_tp_is_secure(to->tp) ? bl_link_want(f, to->sni) : 0;
+        if (rc == 0)
+                rc = env->ops->open(env, to, f, &id);
+        if (rc == 0 && (rc = enter(f, id)) < 0) {
                 env->ops->set_user(env, id, NULL);
                 env->ops->close(env, id, false);
+        }
+        if (rc < 0) {
+                bl_link_fini(f);
                 bl_pool_give(env->pool, f, sizeof(*f));
-                return BL_ENOMEM;
+                return rc;
         }
         *ret_flow = f;
         return 0;

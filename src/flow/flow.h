@@ -14,7 +14,8 @@
 #include "sip/msg.h"
 
 struct bl_flows;
-struct bl_cross; /* private: what travels between workers */
+struct bl_cross;       /* private: what travels between workers */
+struct bl_flow_domain; /* private: a link */
 
 enum bl_flow_state {
         BL_FLOW_OPENING, /* asked for; nothing can be sent yet */
@@ -39,7 +40,8 @@ struct bl_flow { /* read-only outside flow/ but for user and pins */
         void *user;            /* the role's */
         uint32_t pins;         /* > 0: an idle UDP flow is not closed (something is bound to it) */
         /* private */
-        uint32_t _in_len, _in_cap; /* octets of an unfinished message; _in is NULL when there are none */
+        struct bl_flow_domain *_wanted; /* opened over TLS: what its certificate must prove before it is up */
+        uint32_t _in_len, _in_cap;      /* octets of an unfinished message; _in is NULL when there are none */
         char *_in;
         bl_us _partial_at; /* since when half a message lies in _in; 0: it does not */
         struct bl_frame_state _frame;
@@ -107,7 +109,8 @@ struct bl_arena *bl_flows_arena(struct bl_flows *fs); /* the event's arena: rese
 void bl_flows_join(struct bl_flows *const *all, unsigned n);
 
 struct bl_flow *bl_flow_get(struct bl_flows *fs, bl_flow_id id); /* own worker's, alive or opening; NULL otherwise */
-/* 0, and `up` or `down` follows; BL_ENOMEM, BL_ELIMIT, -errno from the world: then nothing follows. */
+/* 0, and `up` or `down` follows; BL_ENOMEM, BL_ELIMIT, -errno from the world: then nothing follows. Over TLS the name
+ * (sni) is what the far end must prove: BL_EINVAL without one. */
 int bl_flow_open(struct bl_flows *fs, const struct bl_target *to, struct bl_flow **ret_flow);
 /* No message comes from it any more and nothing can be sent; `down` follows in a later event. Twice is fine. */
 void bl_flow_close(struct bl_flow *f, bool drain);
@@ -128,9 +131,19 @@ struct bl_watch { /* embedded in whoever waits for a flow; zeroed = not watching
 int bl_flow_watch(struct bl_flows *fs, bl_flow_id id, struct bl_watch *w);
 void bl_flow_unwatch(struct bl_watch *w); /* accepts one that does not watch */
 
-/* Links: which domains the far end is known to be. From its certificate when the chain verifies (RFC 5922 section 7.1:
- * URI SANs "sip:D", else DNS SANs, no wildcards), from `trust`, or by bl_flow_link. At most BL_FLOW_LINKS. */
+/*
+ * Links: which domains the far end is known to be. At most BL_FLOW_LINKS.
+ *
+ * Over TLS only its certificate says so, when the chain verifies (RFC 5922 section 7: URI SANs "sip:D", else DNS SANs,
+ * the CN only without any SAN, no wildcards): neither `trust` nor our own open does. A secure flow that we opened
+ * proves target.sni before it is up: else it closes with BL_EAUTH, nothing was sent, and its user hears `down` only.
+ * An accepted one needs no certificate; with a bad one it is closed likewise, but on listeners where UAs come it is
+ * a flow without links. Both are logged as tls_refused and counted.
+ *
+ * Without TLS: from `trust`, or by bl_flow_link.
+ */
 enum { BL_FLOW_LINKS = 64 };
+bool bl_flow_proven(const struct bl_flow *f); /* by a certificate, whichever domain */
 bool bl_flow_linked(const struct bl_flow *f, struct bl_str domain);
 bool bl_flow_is_linked(const struct bl_flow *f); /* to any domain */
 /* Copied; linking twice is fine. 0, BL_EINVAL (no domain), BL_ELIMIT, BL_ENOMEM. */

@@ -5,6 +5,14 @@
 
 enum { FLOW_ARENA_MAX = 2 << 20 };
 
+enum bl_tls_refusal { /* what was wrong with a certificate (RFC 5922) */
+                      BL_TLS_CHAIN,
+                      BL_TLS_NO_CERTIFICATE,
+                      BL_TLS_WRONG_NAME,
+                      BL_TLS_WILDCARD,
+                      BL_TLS_REFUSALS
+};
+
 struct bl_flows {
         struct env *env;
         struct bl_flows_conf conf; /* defaults filled in */
@@ -22,6 +30,7 @@ struct bl_flows {
 
         struct bl_counter *messages[BL_TP_COUNT], *pings, *pongs, *ping_timeouts, *rebound, *ignored, *partial_timeouts,
                 *idle_timeouts, *no_memory, *crossed, *evicted, *refused, *open;
+        struct bl_counter *tls_refused[BL_TLS_REFUSALS];
 };
 
 /* flow.c */
@@ -43,7 +52,9 @@ void bl_keepalive_pong(struct bl_flow *f);
 void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram);
 
 /* link.c */
-void bl_link_learn(struct bl_flow *f, const struct bl_peer *peer);
+int bl_link_want(struct bl_flow *f, struct bl_str domain); /* of one that is opened over TLS: 0, BL_EINVAL, BL_ENOMEM */
+/* Links a flow that comes up. False: its certificate is not one to talk to, it was logged, and the flow must close. */
+bool bl_link_admit(struct bl_flow *f, const struct bl_peer *peer);
 void bl_link_fini(struct bl_flow *f);
 
 /* cross.c */

@@ -404,8 +404,10 @@ static void flow_up_ours(struct hop_flow *hf, struct bl_flow *f)
 {
         struct bl_hops *h = hf->hops;
         struct bl_uri u;
-        /* To an address that DNS, the static map or a maddr that counts gave for this name (section 3.2). */
-        bl_flow_link(f, flow_host(hf), BL_LINK_OPENED);
+        /* To an address that DNS, the static map or a maddr that counts gave for this name (section 3.2). Over TLS its
+         * certificate has proven the name, or it would not be up. */
+        if (!bl_tp_is_secure(f->tp))
+                bl_flow_link(f, flow_host(hf), BL_LINK_OPENED);
         flow_bind_host(h, f, flow_host(hf), BL_BIND_DOMAIN);
         if (hf->bind.n && bl_uri_parse(hf->bind, &u) == 0)
                 hop_learn_u(h, f->id, f->tp, &u, NULL);
@@ -537,6 +539,10 @@ static void flow_down_ours(struct hop_flow *hf, int why, bool was_up)
                 hf->kept = id;
                 hf->keep_until = h->env->now + BL_MS(h->conf.keep_bindings_ms);
                 hf->attempts = 0;
+        }
+        if (hf->kept && why == BL_EAUTH) { /* whoever answers there now is somebody else: nothing waits for him */
+                bl_sticky_flow_down(h->sticky, hf->kept, 0);
+                hf->kept = 0;
         }
         if (!hf->kept || !why || h->env->now >= hf->keep_until) {
                 flow_drop(hf);

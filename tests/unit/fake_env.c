@@ -268,12 +268,21 @@ bl_flow_id fake_accept(struct fake *f, unsigned w, enum bl_tp tp, const char *re
         return fake_accept_peer(f, w, &peer);
 }
 
-void fake_up(struct fake *f, bl_flow_id id)
+void fake_up_peer(struct fake *f, bl_flow_id id, const struct bl_peer *shown)
 {
         struct fake_flow *fl = fake_flow(f, id);
-        struct bl_peer peer = {.tp = fl->tp, .local = fl->local, .remote = fl->remote, .listener = fl->listener};
+        struct bl_peer peer = *shown;
+        peer.tp = fl->tp;
+        peer.local = fl->local;
+        peer.remote = fl->remote;
+        peer.listener = fl->listener;
         tell_up(f, fl, &peer);
         fake_settle(f);
+}
+
+void fake_up(struct fake *f, bl_flow_id id)
+{
+        fake_up_peer(f, id, &(struct bl_peer){0});
 }
 
 void fake_down(struct fake *f, bl_flow_id id, int why)

@@ -53,7 +53,9 @@ void fake_settle(struct fake *f); /* posts, downs of closed flows and turns, unt
 /* A far end appears: `up`. `remote` is "1.2.3.4:5060"; the local address is 127.0.0.1:5060. */
 bl_flow_id fake_accept(struct fake *f, unsigned worker, enum bl_tp tp, const char *remote);
 bl_flow_id fake_accept_peer(struct fake *f, unsigned worker, const struct bl_peer *peer);
-void fake_up(struct fake *f, bl_flow_id id);            /* one that was opened is up now */
+void fake_up(struct fake *f, bl_flow_id id); /* one that was opened is up now */
+/* Likewise, and shows these names and this chain. */
+void fake_up_peer(struct fake *f, bl_flow_id id, const struct bl_peer *shown);
 void fake_down(struct fake *f, bl_flow_id id, int why); /* the far end, or the net, ended it */
 struct fake_flow *fake_flow(struct fake *f, bl_flow_id id);
 bl_flow_id fake_opened(struct fake *f, unsigned nth); /* the nth flow that is opening or up by our own open; 0 none */

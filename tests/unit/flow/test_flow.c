@@ -727,57 +727,6 @@ static void links(void **state)
         node_free(n);
 }
 
-static void links_from_certificates(void **state)
-{
-        (void)state;
-#define S(x)                                                                                                           \
-        {                                                                                                              \
-                x, sizeof(x) - 1                                                                                       \
-        }
-        static const struct {
-                enum bl_tp tp;
-                int chain;
-                struct bl_str uri[3], dns[3];
-                const char *linked; /* to exactly this: one domain, or none */
-                const char *refused;
-        } cases[] = {
-                {BL_TLS, 0, {S("sip:a.example")}, {S("b.example")}, "a.example", "b.example"},
-                {BL_TLS,
-                 0,
-                 {S("sip:joe@c.example"), S("https://d.example")},
-                 {S("b.example")},
-                 "b.example",
-                 "c.example"},
-                {BL_TLS, 0, {S("sips:c.example")}, {S("b.example")}, "b.example", "c.example"},
-                {BL_TLS, 0, {{0}}, {S("*.b.example"), S("e.example")}, "e.example", "x.b.example"},
-                {BL_TLS, 0, {S("sip:*.a.example")}, {S("b.example")}, NULL, "b.example"},
-                {BL_TLS, -1, {S("sip:a.example")}, {S("b.example")}, NULL, "a.example"},
-                {BL_TCP, 0, {S("sip:a.example")}, {S("b.example")}, NULL, "a.example"},
-        };
-        for (unsigned i = 0; i < BL_ARRAY_LEN(cases); i++) {
-                struct node *n = node(1);
-                struct bl_peer peer = {
-                        .tp = cases[i].tp, .uri_san = cases[i].uri, .dns_san = cases[i].dns, .chain = cases[i].chain};
-                while (peer.n_uri < 3 && cases[i].uri[peer.n_uri].n)
-                        peer.n_uri++;
-                while (peer.n_dns < 3 && cases[i].dns[peer.n_dns].n)
-                        peer.n_dns++;
-                struct bl_flow *f = get(n, fake_accept_peer(n->f, 0, &peer));
-                const void *cursor = NULL;
-                enum bl_link_why why = BL_LINK_OPENED;
-                struct bl_str first = bl_flow_link_next(f, &cursor, &why);
-                if (cases[i].linked) {
-                        assert_str(first, cases[i].linked);
-                        assert_int_equal(why, BL_LINK_CERT);
-                        assert_int_equal(bl_flow_link_next(f, &cursor, NULL).n, 0);
-                } else {
-                        assert_int_equal(first.n, 0);
-                }
-                assert_false(bl_flow_linked(f, bl_str_z(cases[i].refused)));
-                node_free(n);
-        }
-}
-
 static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_cut_at_every_octet),
         cmocka_unit_test(a_stream_octet_by_octet),
@@ -806,7 +755,6 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_are_closed_with_the_last),
         cmocka_unit_test(an_idle_flow_is_small),
         cmocka_unit_test(links),
-        cmocka_unit_test(links_from_certificates),
 };
 
 int main(void)
