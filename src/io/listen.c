@@ -212,7 +212,7 @@ void bl_listen_start(struct worker *w)
         for (unsigned i = 0; i < w->world->conf.n_listeners; i++) {
                 struct sock *s = w->listeners[i];
                 if (s)
-                        bl_sock_poll(s, UV_READABLE, s->kind == SOCK_UDP_LISTENER ? bl_udp_event : bl_tcp_accept_event);
+                        bl_sock_poll(s, UV_READABLE);
         }
 }
 

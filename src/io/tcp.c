@@ -8,8 +8,6 @@
 
 #include "io/sockaddr.h"
 
-static void event(uv_poll_t *h, int status, int events);
-
 static void options(int fd)
 {
         static const int on = 1;
@@ -37,7 +35,7 @@ static int wanted(const struct sock *s)
 /* Asks the loop for what the state wants. What fails here leaves a connection that is never heard again: it ends. */
 static void rearm(struct sock *s)
 {
-        int rc = bl_sock_poll(s, wanted(s), event);
+        int rc = bl_sock_poll(s, wanted(s));
         if (rc == 0)
                 return;
         if (s->flow)
@@ -72,6 +70,7 @@ void bl_tcp_detach(struct sock *s, bool linger)
                 bl_sock_close(s);
                 return;
         }
+        bl_list_push_back(&w->lingering, &s->lingering);
         s->timer.fire = linger_over;
         bl_wheel_arm(w->wheel, &s->timer, w->env.now + BL_MS(LINGER_MS));
         if (!s->queue)
@@ -306,7 +305,7 @@ int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
         if (!s)
                 return BL_ENOMEM;
         s->flow = f;
-        rc = bl_sock_poll(s, UV_WRITABLE, event);
+        rc = bl_sock_poll(s, UV_WRITABLE);
         if (rc < 0) {
                 bl_sock_close(s);
                 return rc;
@@ -317,14 +316,9 @@ int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
         return 0;
 }
 
-static void event(uv_poll_t *h, int status, int events)
+void bl_tcp_event(struct sock *s, int events)
 {
-        struct sock *s = h->data;
         bl_worker_enter(s->w);
-        if (status < 0) { /* an error on the socket; libuv has stopped the handle: reading or writing says which */
-                s->polled = 0;
-                events = UV_READABLE | UV_WRITABLE;
-        }
         if (s->flow && s->flow->state == FLOW_OPENING) {
                 connected(s);
                 return;
@@ -346,7 +340,7 @@ static void event(uv_poll_t *h, int status, int events)
 static void resume_accept(struct bl_timer *t)
 {
         struct sock *s = BL_CONTAINER(t, struct sock, timer);
-        bl_sock_poll(s, UV_READABLE, bl_tcp_accept_event);
+        bl_sock_poll(s, UV_READABLE);
 }
 
 /* No descriptors or memory: the next attempt would fail likewise, and poll would report it at once. So wait. */
@@ -354,7 +348,7 @@ static void pause_accept(struct sock *s, int err)
 {
         struct worker *w = s->w;
         bl_count(w->accept_refused);
-        bl_sock_poll(s, 0, NULL);
+        bl_sock_poll(s, 0);
         s->timer.fire = resume_accept;
         bl_wheel_arm(w->wheel, &s->timer, w->env.now + BL_MS(ACCEPT_PAUSE_MS));
         if (bl_log_allow(w->env.log, "accept_paused", "system"))
@@ -383,7 +377,7 @@ static void accepted(struct sock *listener, int fd)
         if (rc == 0) {
                 s = bl_sock_new(w, fd, SOCK_TCP);
                 fd = -1;
-                rc = s ? bl_sock_poll(s, UV_READABLE, event) : BL_ENOMEM;
+                rc = s ? bl_sock_poll(s, UV_READABLE) : BL_ENOMEM;
         }
         if (rc < 0 || !s) { /* a peer that is gone already is no news */
                 if (s)
@@ -406,13 +400,9 @@ static void accepted(struct sock *listener, int fd)
         w->env.ev->up(&w->env, bl_handle_id(w, f), &peer, NULL);
 }
 
-void bl_tcp_accept_event(uv_poll_t *h, int status, int events)
+void bl_tcp_accept_event(struct sock *s)
 {
-        struct sock *s = h->data;
-        (void)events;
         bl_worker_enter(s->w);
-        if (status < 0)
-                s->polled = 0;
         for (int i = 0; i < ACCEPTS && !s->closing; i++) {
                 int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd >= 0) {
@@ -425,5 +415,5 @@ void bl_tcp_accept_event(uv_poll_t *h, int status, int events)
                 } /* else: that peer gave up while it waited (accept(2) passes network errors on); the next may not */
         }
         if (!s->closing)
-                bl_sock_poll(s, UV_READABLE, bl_tcp_accept_event);
+                bl_sock_poll(s, UV_READABLE);
 }

@@ -293,7 +293,7 @@ static void send_failed(struct sock *s, const struct out *d, int err)
 static void wait_for_room(struct sock *s)
 {
         s->blocked = true;
-        bl_sock_poll(s, UV_READABLE | UV_WRITABLE, bl_udp_event);
+        bl_sock_poll(s, UV_READABLE | UV_WRITABLE);
 }
 
 /* Keeps a datagram for when the kernel has room again. */
@@ -435,7 +435,7 @@ static void write_kept(struct sock *s)
                 bl_sock_pop(s);
         }
         s->blocked = false;
-        bl_sock_poll(s, UV_READABLE, bl_udp_event);
+        bl_sock_poll(s, UV_READABLE);
         if (!s->want_writable)
                 return;
         s->want_writable = false;
@@ -447,17 +447,15 @@ static void write_kept(struct sock *s)
 
 /* ---- events ---- */
 
-void bl_udp_event(uv_poll_t *h, int status, int events)
+void bl_udp_event(struct sock *s, int events, bool failed)
 {
-        struct sock *s = h->data;
         struct worker *w = s->w;
         bl_worker_enter(w);
         if (s->flow && s->flow->state == FLOW_OPENING)
-                return;   /* its `up` is not told yet; what came waits for it */
-        if (status < 0) { /* the error queue has something; libuv has stopped the handle */
-                s->polled = 0;
+                return; /* its `up` is not told yet; what came waits for it */
+        if (failed) {   /* the error queue has something, and nothing is polled for any more */
                 drain_errors(s);
-                bl_sock_poll(s, UV_READABLE | (s->blocked ? UV_WRITABLE : 0), bl_udp_event);
+                bl_sock_poll(s, UV_READABLE | (s->blocked ? UV_WRITABLE : 0));
                 events = UV_READABLE;
         }
         struct bl_udp_in *in = (events & UV_READABLE) ? in_of(w) : NULL;
@@ -510,7 +508,7 @@ int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t)
                 return BL_ENOMEM;
         s->flow = f;
         s->v6 = t->to.family == 6;
-        rc = bl_sock_poll(s, UV_READABLE, bl_udp_event);
+        rc = bl_sock_poll(s, UV_READABLE);
         if (rc < 0) {
                 bl_sock_close(s);
                 return rc;

@@ -42,27 +42,35 @@ struct seg { /* one queued message of a stream, or one datagram that the socket 
 
 enum sock_kind { SOCK_UDP_LISTENER, SOCK_UDP, SOCK_TCP_LISTENER, SOCK_TCP };
 
-struct sock { /* one descriptor in the loop; freed when the loop has let go of its handle */
-        uv_poll_t poll;
+/*
+ * One descriptor in the loop; freed at the end of the turn in which it was closed. There may be a million streams, so
+ * they have no handle of the loop, which is larger than all this: they are in a set of their own (sock.c), and the set
+ * has one handle.
+ */
+struct sock {
+        union {
+                uv_poll_t *poll;          /* all but SOCK_TCP */
+                struct bl_link lingering; /* SOCK_TCP: in worker.lingering */
+        };
         struct worker *w;
         int fd;
-        enum sock_kind kind;
+        enum sock_kind kind : 8;
+        uint8_t polled; /* events asked for */
         uint16_t listener;
         bool wildcard; /* UDP listener on all addresses: datagrams carry their local one */
         bool v6, closing;
         bool want_writable; /* UDP: some flow was told BL_EFULL */
         bool ended;         /* stream: our side is shut down */
+        bool blocked;       /* waits for room in the kernel */
         uint8_t tries;
-        int polled;           /* events asked for */
         struct flow *flow;    /* SOCK_UDP, SOCK_TCP; NULL: lingering, or a listener */
-        struct bl_link dirty; /* has something to flush: in worker.dirty_udp or .dirty_tcp */
+        struct bl_link dirty; /* has something to flush: in worker.dirty_udp or .dirty_tcp; closed: in worker.closed */
         /* UDP: what waits in the batch */
         int16_t first, last; /* into worker.out; -1 = none */
+        uint32_t queued;     /* octets in queue */
         /* streams: what is to be written; UDP: what the kernel had no room for */
         struct seg *queue, **queue_end;
-        uint32_t queued;       /* octets in queue */
         uint32_t written;      /* of the first in queue */
-        bool blocked;          /* waits for room in the kernel */
         struct bl_timer timer; /* connect, drain, linger, accept pause */
 };
 
@@ -121,7 +129,9 @@ struct worker {
         uv_prepare_t prepare;
         uv_timer_t timer;
         uv_async_t wake;
-        uv_idle_t again; /* runs while put-off events are left over: the loop must not wait */
+        uv_idle_t again;   /* runs while put-off events are left over: the loop must not wait */
+        uv_poll_t streams; /* of streams_fd */
+        int streams_fd;    /* the set that all streams are in; -1 = not there */
         bool loop_open, handles_open, in_turn, stopping;
         struct bl_wheel *wheel;
         bl_us timer_at; /* what uv's timer is set to; UINT64_MAX = not */
@@ -139,6 +149,8 @@ struct worker {
         unsigned n_out;
         unsigned n_stream_out; /* messages queued on streams since the last flush */
         struct bl_link dirty_udp, dirty_tcp;
+        struct bl_link lingering; /* streams that no flow has any more, until their far end closes */
+        struct bl_link closed;    /* events of this turn may still name them */
         /* datagrams in, octets in */
         struct bl_udp_in *in;
         char *read_buf;
@@ -194,7 +206,7 @@ void bl_listen_stop(struct worker *w); /* closes them; accepted UDP flows keep t
 int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t);
 int bl_udp_send(struct worker *w, struct flow *f, struct bl_buf *buf);
 void bl_udp_flush(struct worker *w);
-void bl_udp_event(uv_poll_t *h, int status, int events);
+void bl_udp_event(struct sock *s, int events, bool failed);
 int bl_udp_options(int fd, bool v6, bool wildcard); /* 0 or -errno */
 void bl_udp_close(struct sock *s);
 
@@ -206,11 +218,17 @@ void bl_tcp_drain(struct worker *w, struct flow *f); /* close once the queue is 
 void bl_tcp_pause(struct worker *w, struct flow *f, bool stop);
 /* The flow is gone. linger: the socket first sends what is queued, ends its side and waits for the other's end. */
 void bl_tcp_detach(struct sock *s, bool linger);
-void bl_tcp_accept_event(uv_poll_t *h, int status, int events);
+void bl_tcp_accept_event(struct sock *s);
+void bl_tcp_event(struct sock *s, int events);
 
 /* --- sock.c --- */
 struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind); /* NULL without memory: fd is closed */
-int bl_sock_poll(struct sock *s, int events, uv_poll_cb cb);             /* 0: none; 0 or -errno */
+/* What its file's …_event is to hear of; events 0: nothing. 0 or -errno. */
+int bl_sock_poll(struct sock *s, int events);
+int bl_sock_set_open(struct worker *w); /* the set of streams; 0 or -errno */
+void bl_sock_set_close(struct worker *w);
+void bl_sock_reap(struct worker *w);      /* frees what was closed: at the end of a turn */
+void bl_sock_close_all(struct worker *w); /* those without a flow: listeners, and those that linger */
 /* Where flows opened for that listener come from, port 0; family 0: wherever the kernel likes. */
 struct bl_addr bl_sock_source(const struct worker *w, uint16_t listener);
 void bl_sock_close(struct sock *s);                 /* queued things are let go */

@@ -181,6 +181,7 @@ static void on_prepare(uv_prepare_t *h)
         }
         bl_udp_flush(w);
         bl_tcp_flush(w);
+        bl_sock_reap(w);
         if (pending(w)) /* the flush found flows dead, or the rounds were not enough */
                 uv_idle_start(&w->again, on_again);
         else
@@ -234,7 +235,7 @@ static int loop_init(struct worker *w)
         w->prepare.data = w->timer.data = w->wake.data = w->again.data = w;
         w->handles_open = true;
         uv_prepare_start(&w->prepare, on_prepare);
-        return 0;
+        return bl_sock_set_open(w);
 }
 
 static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
@@ -248,6 +249,9 @@ static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
         bl_list_init(&w->deferred);
         bl_list_init(&w->dirty_udp);
         bl_list_init(&w->dirty_tcp);
+        bl_list_init(&w->lingering);
+        bl_list_init(&w->closed);
+        w->streams_fd = -1;
         w->log.level = conf->log_level;
         w->log.json = conf->log_json;
         w->log.node = conf->node;
@@ -351,14 +355,6 @@ static void close_handles(struct worker *w)
         uv_close((uv_handle_t *)&w->again, NULL);
 }
 
-/* Sockets that have no flow (any more): listeners, and those that linger. Found through the loop. */
-static void close_sock(uv_handle_t *h, void *arg)
-{
-        (void)arg;
-        if (h->type == UV_POLL && !uv_is_closing(h))
-                bl_sock_close(h->data);
-}
-
 static void worker_fini(struct worker *w)
 {
         if (!w->world)
@@ -368,7 +364,9 @@ static void worker_fini(struct worker *w)
                 while (w->n_out) /* refused by a stopped world: let go */
                         bl_buf_unref(w->env.pool, w->out[--w->n_out].buf);
                 bl_handle_fini(w);
-                uv_walk(&w->loop, close_sock, NULL);
+                bl_sock_close_all(w);
+                bl_sock_reap(w);
+                bl_sock_set_close(w);
                 close_handles(w);
         }
         if (w->loop_open) {

@@ -1,5 +1,6 @@
 #include "unit/io/rig.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
 
@@ -433,6 +434,68 @@ static void test_a_full_flow_table_refuses_the_next(void **state)
         rig_close(&r);
 }
 
+/* ---- ends that meet other events ---- */
+
+struct pair {
+        bl_flow_id flow[2];
+};
+
+static void close_the_other(struct rig *r, struct env *env, enum rig_event ev, bl_flow_id f, struct bl_str octets)
+{
+        struct pair *p = r->arg;
+        (void)octets;
+        if (ev == RIG_UP)
+                p->flow[r->ups - 1] = f;
+        if (ev == RIG_DATA)
+                env->ops->close(env, f == p->flow[0] ? p->flow[1] : p->flow[0], false);
+        r->over = ev == RIG_DOWN;
+}
+
+static void test_of_two_that_are_ready_at_once_the_first_may_close_the_second(void **state)
+{
+        (void)state;
+        struct pair p = {{0}};
+        struct rig r = {.on = close_the_other, .arg = &p};
+        int fd[2];
+        rig_listen(&r, BL_TCP, "127.0.0.1:0");
+        struct bl_addr at = bl_world_listener_addr(r.world, 0);
+        for (int i = 0; i < 2; i++) {
+                fd[i] = peer_connect(SOCK_STREAM, &at);
+                assert_int_equal(send(fd[i], "x", 1, 0), 1);
+        }
+        rig_run(&r);
+        assert_str(rig_log(&r), "up up data:x down");
+        assert_int_equal(r.why, 0);
+        close(fd[0]);
+        close(fd[1]);
+        rig_close(&r);
+}
+
+static unsigned descriptors(void)
+{
+        unsigned n = 0;
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+static void test_a_world_that_goes_closes_what_still_lingers(void **state)
+{
+        (void)state;
+        unsigned before = descriptors();
+        struct rig r = {.on = echo};
+        rig_listen(&r, BL_TCP, "127.0.0.1:0");
+        struct bl_addr at = bl_world_listener_addr(r.world, 0);
+        int fd = peer_connect(SOCK_STREAM, &at);
+        assert_int_equal(send(fd, "hello", 5, 0), 5);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        rig_run(&r); /* our side waits for the end of theirs */
+        assert_str(rig_log(&r), "up data:hello down");
+        rig_close(&r);
+        close(fd);
+        assert_int_equal(descriptors(), before);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -447,6 +510,8 @@ int main(void)
                 cmocka_unit_test(test_a_paused_flow_is_not_read),
                 cmocka_unit_test(test_without_descriptors_it_waits_and_accepts_later),
                 cmocka_unit_test(test_a_full_flow_table_refuses_the_next),
+                cmocka_unit_test(test_of_two_that_are_ready_at_once_the_first_may_close_the_second),
+                cmocka_unit_test(test_a_world_that_goes_closes_what_still_lingers),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
