@@ -49,6 +49,54 @@ function(belay_program name)
         endif()
 endfunction()
 
+# libbelay.a and libbelay.so from belaylib and what it needs of the archives below; belay.pc; what `cmake --install` puts
+# where. Both export the names of include/belay/ alone (src/lib/exports.map says the same to the linker): in the static one
+# all other names are made local, so that they cannot clash with the application's. REQUIRES: pkg-config's names of what
+# is linked, for static linking.
+function(belay_public_library)
+        cmake_parse_arguments(ARG "" "HEADERS" "REQUIRES" ${ARGN})
+        include(GNUInstallDirs)
+        if(NOT BELAY_SANITIZE STREQUAL "") # what is installed is not instrumented
+                return()
+        endif()
+        set(map ${CMAKE_SOURCE_DIR}/src/lib/exports.map)
+        add_library(libbelay_shared SHARED $<TARGET_OBJECTS:belaylib>)
+        target_link_libraries(libbelay_shared PRIVATE belayio belaycore)
+        target_link_options(libbelay_shared PRIVATE LINKER:--version-script=${map} LINKER:--no-undefined
+                LINKER:--exclude-libs,ALL)
+        set_target_properties(libbelay_shared PROPERTIES OUTPUT_NAME belay VERSION ${PROJECT_VERSION}
+                SOVERSION ${PROJECT_VERSION_MAJOR} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib LINK_DEPENDS ${map}
+                LINKER_LANGUAGE C)
+
+        set(one ${CMAKE_BINARY_DIR}/lib/belay.o)
+        set(archive ${CMAKE_BINARY_DIR}/lib/libbelay.a)
+        set(how -r -nostdlib)
+        if(BELAY_HAVE_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+                list(APPEND how -O3 -flto=auto -flinker-output=nolto-rel)
+        endif()
+        add_custom_command(OUTPUT ${archive}
+                COMMAND ${CMAKE_C_COMPILER} ${how} -o ${one} $<TARGET_OBJECTS:belaylib> $<TARGET_FILE:belayio>
+                        $<TARGET_FILE:belaycore>
+                COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=belay_* ${one}
+                COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
+                COMMAND ${CMAKE_AR} rcs ${archive} ${one}
+                DEPENDS belaylib belayio belaycore $<TARGET_OBJECTS:belaylib>
+                COMMENT "Linking libbelay.a" COMMAND_EXPAND_LISTS VERBATIM)
+        add_custom_target(libbelay_static ALL DEPENDS ${archive})
+
+        set(BELAY_PC_PREFIX ${CMAKE_INSTALL_PREFIX})
+        if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR}) # then the tree may be moved
+                file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+                set(BELAY_PC_PREFIX "\${pcfiledir}/${up}")
+        endif()
+        list(JOIN ARG_REQUIRES " " BELAY_PC_REQUIRES)
+        configure_file(${CMAKE_SOURCE_DIR}/packaging/belay.pc.in ${CMAKE_BINARY_DIR}/lib/belay.pc @ONLY)
+        install(TARGETS libbelay_shared LIBRARY)
+        install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+        install(DIRECTORY ${CMAKE_SOURCE_DIR}/${ARG_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+        install(FILES ${CMAKE_BINARY_DIR}/lib/belay.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
 # A fault in a sanitizer build must end the test, with the place.
 set(BELAY_TEST_ENV
         "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1"
@@ -80,6 +128,8 @@ function(belay_unit_tests)
                 set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
                 if(folder STREQUAL "io")
                         target_link_libraries(${target} PRIVATE belayio)
+                elseif(folder STREQUAL "lib")
+                        target_link_libraries(${target} PRIVATE belaylib)
                 elseif(folder STREQUAL "admin")
                         target_link_libraries(${target} PRIVATE belayadmin)
                 elseif(folder STREQUAL "server")

@@ -133,6 +133,9 @@ struct worker {
         uv_poll_t streams; /* of streams_fd */
         int streams_fd;    /* the set that all streams are in; -1 = not there */
         bool loop_open, handles_open, in_turn, stopping;
+        bool begun;     /* its listeners listen */
+        bool stopped;   /* and all that was to be sent before is */
+        uint32_t turns; /* begun so far */
         struct bl_wheel *wheel;
         bl_us timer_at; /* what uv's timer is set to; UINT64_MAX = not */
         bl_us stop_at;
@@ -176,6 +179,10 @@ struct bl_world {
 
 /* --- world.c --- */
 void bl_worker_enter(struct worker *w); /* begins a turn unless one is under way */
+void bl_worker_begin(struct worker *w); /* before the loop runs for the first time */
+/* Ends the turn, if one is under way: what was put off is told, what was sent is flushed, uv's timer is set. */
+void bl_worker_end_turn(struct worker *w);
+bool bl_worker_pending(const struct worker *w); /* something is put off */
 void bl_world_random(struct env *env, void *out, size_t n);
 void bl_world_post(struct env *from, unsigned worker, struct bl_post *p);
 static inline struct worker *bl_worker_of(struct env *env)

@@ -26,6 +26,7 @@ void bl_worker_enter(struct worker *w)
         if (w->in_turn)
                 return;
         w->in_turn = true;
+        w->turns++;
         w->env.now = now_us();
         clock_gettime(CLOCK_REALTIME_COARSE, &ts);
         w->env.wall = w->log.wall = ts.tv_sec;
@@ -143,7 +144,7 @@ static void set_timer(struct worker *w)
         w->timer_at = next;
 }
 
-static bool pending(const struct worker *w)
+bool bl_worker_pending(const struct worker *w)
 {
         return !bl_list_empty(&w->deferred) || bl_dns_pending(w);
 }
@@ -162,15 +163,13 @@ static void stop_time(struct bl_timer *t)
         (void)t; /* on_prepare looks at the clock */
 }
 
-/* The end of a turn: the loop is about to wait. */
-static void on_prepare(uv_prepare_t *h)
+void bl_worker_end_turn(struct worker *w)
 {
-        struct worker *w = h->data;
         uint32_t stop = atomic_load_explicit(&w->world->stop_drain_ms, memory_order_relaxed);
         if (stop && !w->stopping)
                 begin_stop(w, stop - 1);
         for (int i = 0; i < DEFER_ROUNDS; i++) {
-                if (pending(w))
+                if (bl_worker_pending(w))
                         bl_worker_enter(w);
                 if (!w->in_turn)
                         break;
@@ -182,13 +181,21 @@ static void on_prepare(uv_prepare_t *h)
         bl_udp_flush(w);
         bl_tcp_flush(w);
         bl_sock_reap(w);
-        if (pending(w)) /* the flush found flows dead, or the rounds were not enough */
+        if (bl_worker_pending(w)) /* the flush found flows dead, or the rounds were not enough */
                 uv_idle_start(&w->again, on_again);
         else
                 uv_idle_stop(&w->again);
         set_timer(w);
-        if (w->stopping && (w->stream_queued == 0 || now_us() >= w->stop_at))
+        if (w->stopping && (w->stream_queued == 0 || now_us() >= w->stop_at)) {
+                w->stopped = true;
                 uv_stop(&w->loop);
+        }
+}
+
+/* The loop is about to wait. */
+static void on_prepare(uv_prepare_t *h)
+{
+        bl_worker_end_turn(h->data);
 }
 
 static void on_wake(uv_async_t *h)
@@ -420,11 +427,18 @@ struct bl_addr bl_world_listener_addr(const struct bl_world *w, unsigned listene
 
 /* ---- running ---- */
 
+void bl_worker_begin(struct worker *w)
+{
+        bl_worker_enter(w); /* what the core asked for before is told in the first turn */
+        if (!w->begun)
+                bl_listen_start(w);
+        w->begun = true;
+}
+
 static void run_worker(void *arg)
 {
         struct worker *w = arg;
-        bl_worker_enter(w); /* what the core asked for before is told in the first turn */
-        bl_listen_start(w);
+        bl_worker_begin(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 

@@ -62,6 +62,16 @@ int bl_world_on_signal(struct bl_world *w, int signum, void (*fn)(struct bl_worl
                        void *arg);
 
 /*
+ * Instead of bl_world_run, for programs with a loop of their own; one worker only. Whenever the descriptor is readable,
+ * or bl_world_wait_ms has passed, bl_world_step(w, 0). Ask for the time after each step and after each other call.
+ */
+int bl_world_fd(const struct bl_world *w); /* stays the same; -1: there is none on this system */
+int bl_world_wait_ms(struct bl_world *w);  /* 0: there is something to do now; -1: not before it is readable */
+/* Does all there is to do, after waiting for it at most timeout_ms (-1: as long as it takes). 1; 0: stopped, and what
+ * was queued is sent; -errno, BL_EINVAL with several workers. */
+int bl_world_step(struct bl_world *w, int timeout_ms) BL_MUSTCHECK;
+
+/*
  * For programs with business of their own (stdin, child processes): the loop of a worker, to add handles to; they must
  * be closed before bl_world_free, or be closed by the callbacks that its last turns still run. Such a callback first
  * calls bl_world_enter, so that env->now is true and the turn is ended (and what it sent flushed) before the loop

@@ -144,6 +144,11 @@ struct bl_str bl_dialog_call_id(const struct bl_dialog *d)
         return text_str(&d->call_id);
 }
 
+struct bl_dialog *bl_dialog_call(struct bl_dialog *d)
+{
+        return d->fork && d->inviting ? d->inviting->dialog : d;
+}
+
 void bl_dialog_set_user(struct bl_dialog *d, void *user)
 {
         d->user = user;

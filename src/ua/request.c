@@ -522,3 +522,8 @@ void *bl_ua_request_user(const struct bl_ua_request *r)
 {
         return r->user;
 }
+
+void *bl_ua_request_ctx(const struct bl_ua_request *r)
+{
+        return r->ua->ctx;
+}

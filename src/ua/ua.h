@@ -96,7 +96,10 @@ int bl_ua_answer(struct bl_ua_request *r, unsigned status, struct bl_str extra,
                  const struct bl_ua_body *body); /* INVITED / REQUEST; 1xx may precede */
 void bl_ua_cancel(struct bl_ua_request *r);      /* an INVITE of ours */
 struct bl_str bl_dialog_call_id(const struct bl_dialog *d);
+/* Of a fork's early dialog: the one that bl_ua_call gave; of any other: itself. */
+struct bl_dialog *bl_dialog_call(struct bl_dialog *d);
 void bl_dialog_set_user(struct bl_dialog *d, void *user);
 void *bl_dialog_user(const struct bl_dialog *d);
 void bl_ua_request_set_user(struct bl_ua_request *r, void *user);
 void *bl_ua_request_user(const struct bl_ua_request *r);
+void *bl_ua_request_ctx(const struct bl_ua_request *r); /* its UA's bl_ua_conf.ctx */
