@@ -127,6 +127,8 @@ static void give_up(struct worker *w, struct flow *f)
         struct bl_peer peer = {.tp = f->tp, .local = f->local, .remote = f->remote, .listener = f->listener};
         if (f->state == FLOW_ENDING)
                 return;
+        if (f->tp == BL_TLS)
+                stream_peer(f, &peer);
         f->state = FLOW_UP;
         f->known = true;
         trace_mix(w->node->sim, (uint64_t)w->node->index << 32 | (uint64_t)w->index << 24 | 'u');
@@ -215,14 +217,14 @@ static int op_open(struct env *e, const struct bl_target *t, void *user, bl_flow
                 return -ENETDOWN;
         if (!from || t->to.port == 0)
                 return from ? BL_EINVAL : -ENETUNREACH;
-        if (bl_tp_is_secure(t->tp) || t->tp == BL_WS)
+        if (t->tp == BL_WS || t->tp == BL_WSS)
                 return -EPROTONOSUPPORT;
         struct bl_addr local = *from;
         local.port = port_take(n);
         struct flow *f = flow_new(w, t->tp, &local, &t->to, t->listener, FLOW_OPENING);
         f->user = user;
         f->known = true;
-        int rc = t->tp == BL_UDP ? dgram_open(f) : stream_open(f);
+        int rc = t->tp == BL_UDP ? dgram_open(f) : stream_open(f, t->sni);
         if (rc < 0)
                 flow_release(f);
         else

@@ -4,6 +4,7 @@
  *     sim.c    clock, heap of events, seed          flow.c   handles, a worker's inbox, env_ops
  *     node.c   machines, processes, turns           dgram.c  the UDP wire        stream.c  the TCP wire
  *     names.c  DNS     fault.c  accidents           trace.c  messages, observers, the ladder
+ *     tls.c   certificates and tickets
  */
 #pragma once
 #include "base/hash.h"
@@ -106,6 +107,10 @@ struct sim_node {
         enum sim_kill kill_how;
         struct bl_htab accepted; /* UDP: (listener, far end) -> flow */
         unsigned flows;
+        struct cert *cert[SIM_CERTS], *cert_all; /* shown now; all that ever were */
+        unsigned n_certs;
+        char ticket_key[NAME_LEN];
+        struct ticket *tickets; /* the process's */
 };
 struct sim_nat {
         struct sim_nat *next;
@@ -223,7 +228,8 @@ void dgram_icmp(struct sim *s, void *p);
 void dgram_free(struct sim *s, void *p);
 struct flow *dgram_accepted(struct sim_node *n, uint16_t listener, const struct bl_addr *remote);
 
-int stream_open(struct flow *f);
+int stream_open(struct flow *f, struct bl_str name);
+void stream_peer(const struct flow *f, struct bl_peer *p); /* what the far end has shown */
 int stream_send(struct flow *f, struct bl_str octets);
 void stream_close(struct flow *f, bool drain);
 void stream_kill(struct flow *f, enum sim_kill how);
@@ -233,6 +239,17 @@ void stream_release(struct flow *f);
 struct flow *stream_far(const struct flow *f);
 void stream_event(struct sim *s, const struct ev *e);
 void stream_unref(struct sim *s, struct conn *c);
+
+/* --- TLS --- */
+struct cert;
+const struct cert *tls_client(const struct sim_node *n); /* NULL: it has none */
+const struct cert *tls_server(const struct sim_node *n, struct bl_str asked);
+void tls_peer(const struct cert *c, struct bl_peer *p);
+struct bl_str tls_asked(struct bl_str name); /* a number is not asked for */
+/* Whether the client has a ticket that this server takes; then or not, it has one now. */
+bool tls_resume(struct sim_node *client, const struct sim_node *server, struct bl_str name);
+void tls_forget(struct sim_node *n); /* the process and its tickets are gone */
+void tls_fini(struct sim_node *n);
 
 /* --- names --- */
 struct dnsq;

@@ -171,6 +171,7 @@ static void process_fini(struct sim_node *n)
         bl_htab_fini(&n->accepted);
         n->accepted = (struct bl_htab){0};
         n->choked = false;
+        tls_forget(n);
 }
 
 static void kill_now(struct sim_node *n, enum sim_kill how)
@@ -252,6 +253,7 @@ void sim_cont(struct sim_node *n)
 
 void node_free(struct sim_node *n)
 {
+        tls_fini(n);
         for (unsigned i = 0; i < n->n_listeners; i++) {
                 ep_remove(n->sim, &n->listeners[i]->ep);
                 free(n->listeners[i]);

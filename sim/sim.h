@@ -106,6 +106,18 @@ size_t sim_timer_count(const struct sim_node *n);
 /* Sum of a counter over the node's workers; value NULL: over all values of its label. */
 uint64_t sim_counter(const struct sim_node *n, const char *name, const char *value);
 
+/* --- TLS: certificates as data --- */
+enum { SIM_CERTS = 8 };
+struct sim_cert {
+        const char *names; /* "sip:a.com a.com cn=a.com": with a colon a URI SAN, else a DNS SAN; cn= of the subject */
+        const char *bad;   /* why its chain does not verify ("expired"); NULL: it does */
+};
+/* What the node shows in handshakes from now on (copied): the first as client, the first that has the asked name, else
+ * the first, as server. None: as client it shows none, as server every handshake fails. */
+void sim_certs(struct sim_node *n, const struct sim_cert *certs, unsigned n_certs);
+/* The secret of its session tickets: a client resumes on every server with the same. "" (default): no tickets. */
+void sim_ticket_key(struct sim_node *n, const char *key);
+
 /* --- names --- */
 void sim_dns_a(struct sim *s, const char *name, const struct bl_addr *addr, uint32_t ttl); /* A or AAAA by family */
 void sim_dns_srv(struct sim *s, const char *name, uint16_t prio, uint16_t weight, const char *host, uint16_t port,

@@ -39,6 +39,10 @@ struct conn {
         bool cut;
         bool acked; /* the opener knows, or will when it next runs */
         enum bl_tp tp;
+        /* TLS */
+        const struct cert *shown[2]; /* by each side */
+        bool resumed;
+        char *name; /* that the opener wants */
 };
 
 static void pipe_clear(struct sim *s, struct side *sd)
@@ -61,6 +65,7 @@ void stream_unref(struct sim *s, struct conn *c)
                 return;
         pipe_clear(s, &c->side[0]);
         pipe_clear(s, &c->side[1]);
+        free(c->name);
         free(c);
 }
 
@@ -114,10 +119,11 @@ static void tell(struct sim *s, struct conn *c, unsigned side, int why)
 
 /* --- opening --- */
 
-int stream_open(struct flow *f)
+int stream_open(struct flow *f, struct bl_str name)
 {
         struct sim *s = f->w->node->sim;
         struct conn *c = NEW(struct conn);
+        bl_us hello = net_delay(s);
         struct sim_nat *nat = f->w->node->nat;
         c->refs = 1;
         c->tp = f->tp;
@@ -135,7 +141,14 @@ int stream_open(struct flow *f)
                 c->seen.port = nat->next_port = nat->next_port >= 65000 ? 20000 : (uint16_t)(nat->next_port + 1);
         }
         f->conn = c;
-        event(s, c, EV_SYN, net_delay(s), 0);
+        if (f->tp == BL_TLS) { /* its first flight comes after a round trip of TCP's */
+                hello += net_delay(s) + net_delay(s);
+                c->name = sim_alloc(name.n + 1);
+                if (name.n)
+                        memcpy(c->name, name.p, name.n);
+                c->shown[0] = tls_client(f->w->node);
+        }
+        event(s, c, EV_SYN, hello, 0);
         return 0;
 }
 
@@ -150,6 +163,28 @@ static void syn_retry(struct sim *s, struct conn *c)
         c->rto *= 2;
 }
 
+void stream_peer(const struct flow *f, struct bl_peer *p)
+{
+        const struct conn *c = f->conn;
+        tls_peer(c->shown[1 - f->side], p);
+        p->resumed = c->resumed;
+        if (f->side == 1)
+                p->asked = tls_asked(bl_str_z(c->name));
+}
+
+/* What stands at that address speaks the opener's language, and has a certificate to show. */
+static bool agrees(struct conn *c, const struct ep *e)
+{
+        struct sim_node *host = e->node;
+        if (host->listeners[e->listener]->tp != c->tp)
+                return false;
+        if (c->tp != BL_TLS)
+                return true;
+        c->shown[1] = tls_server(host, tls_asked(bl_str_z(c->name)));
+        c->resumed = c->shown[1] && tls_resume(c->side[0].node, host, bl_str_z(c->name));
+        return c->shown[1] != NULL;
+}
+
 static void syn_arrive(struct sim *s, struct conn *c)
 {
         struct flow *f = c->side[0].flow;
@@ -162,7 +197,7 @@ static void syn_arrive(struct sim *s, struct conn *c)
                 return;
         }
         c->side[1].node = host;
-        if (!e || e->kind != EP_LISTENER || !sim_alive(host)) {
+        if (!e || e->kind != EP_LISTENER || !sim_alive(host) || !agrees(c, e)) {
                 event(s, c, EV_REFUSE, net_delay(s), 0);
                 return;
         }

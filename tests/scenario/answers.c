@@ -139,13 +139,19 @@ static void a_forged_via_leads_nowhere(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "the_callees_edge_crashes", .tell = the_callees_edge_crashes, .seeds = 6},
-                {.name = "the_callees_edge_loses_power", .tell = the_callees_edge_loses_power, .seeds = 6},
-                {.name = "the_callers_edge_crashes", .tell = the_callers_edge_crashes, .seeds = 6},
-                {.name = "the_callers_edge_loses_power", .tell = the_callers_edge_loses_power, .seeds = 6},
-                {.name = "nobody_picks_up_for_long", .tell = nobody_picks_up_for_long},
-                {.name = "a_refusal_comes_back", .tell = a_refusal_comes_back},
-                {.name = "a_forged_via_leads_nowhere", .tell = a_forged_via_leads_nowhere},
+                {.tls_too = true, .name = "the_callees_edge_crashes", .tell = the_callees_edge_crashes, .seeds = 6},
+                {.tls_too = true,
+                 .name = "the_callees_edge_loses_power",
+                 .tell = the_callees_edge_loses_power,
+                 .seeds = 6},
+                {.tls_too = true, .name = "the_callers_edge_crashes", .tell = the_callers_edge_crashes, .seeds = 6},
+                {.tls_too = true,
+                 .name = "the_callers_edge_loses_power",
+                 .tell = the_callers_edge_loses_power,
+                 .seeds = 6},
+                {.tls_too = true, .name = "nobody_picks_up_for_long", .tell = nobody_picks_up_for_long},
+                {.tls_too = true, .name = "a_refusal_comes_back", .tell = a_refusal_comes_back},
+                {.tls_too = true, .name = "a_forged_via_leads_nowhere", .tell = a_forged_via_leads_nowhere},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

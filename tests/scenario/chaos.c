@@ -104,7 +104,7 @@ static void a_day(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "a_day", .tell = a_day, .conf = {.edges = 4, .homes = 2}, .seeds = 8},
+                {.tls_too = true, .name = "a_day", .tell = a_day, .conf = {.edges = 4, .homes = 2}, .seeds = 8},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

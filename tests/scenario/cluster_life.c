@@ -126,13 +126,14 @@ static void an_edge_stands_still(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "one_after_another", .tell = one_after_another, .seeds = 4},
-                {.name = "the_last_edge_adopts", .tell = the_last_edge_adopts, .seeds = 4},
-                {.name = "a_new_edge_serves_at_once",
+                {.tls_too = true, .name = "one_after_another", .tell = one_after_another, .seeds = 4},
+                {.tls_too = true, .name = "the_last_edge_adopts", .tell = the_last_edge_adopts, .seeds = 4},
+                {.tls_too = true,
+                 .name = "a_new_edge_serves_at_once",
                  .tell = a_new_edge_serves_at_once,
                  .conf = {.edges = 4, .edge_conf = with_room_for_four}},
-                {.name = "the_nat_forgets", .tell = the_nat_forgets},
-                {.name = "an_edge_stands_still", .tell = an_edge_stands_still},
+                {.tls_too = true, .name = "the_nat_forgets", .tell = the_nat_forgets},
+                {.tls_too = true, .name = "an_edge_stands_still", .tell = an_edge_stands_still},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

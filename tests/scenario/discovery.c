@@ -184,19 +184,26 @@ static void stopping_removes_everything(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "from_nothing_to_two_flows", .tell = from_nothing_to_two_flows, .seeds = 6},
-                {.name = "refreshes_keep_their_flows", .tell = refreshes_keep_their_flows, .conf = {.expires_s = 60}},
-                {.name = "an_outbound_proxy_from_configuration", .tell = an_outbound_proxy_from_configuration},
+                {.tls_too = true, .name = "from_nothing_to_two_flows", .tell = from_nothing_to_two_flows, .seeds = 6},
+                {.tls_too = true,
+                 .name = "refreshes_keep_their_flows",
+                 .tell = refreshes_keep_their_flows,
+                 .conf = {.expires_s = 60}},
+                {.tls_too = true,
+                 .name = "an_outbound_proxy_from_configuration",
+                 .tell = an_outbound_proxy_from_configuration},
                 {.name = "without_dns", .tell = without_dns},
-                {.name = "as_many_flows_as_the_set_has",
+                {.tls_too = true,
+                 .name = "as_many_flows_as_the_set_has",
                  .tell = as_many_flows_as_the_set_has,
                  .conf = {.set_size = 3, .store_trouble = true}},
-                {.name = "sealed_names", .tell = sealed_names, .conf = {.sealed = true}},
-                {.name = "challenge_then_redirect",
+                {.tls_too = true, .name = "sealed_names", .tell = sealed_names, .conf = {.sealed = true}},
+                {.tls_too = true,
+                 .name = "challenge_then_redirect",
                  .tell = challenge_then_redirect,
                  .conf = {.policy = BL_HOME_CHALLENGE_REDIRECT}},
-                {.name = "a_wrong_password", .tell = a_wrong_password},
-                {.name = "stopping_removes_everything", .tell = stopping_removes_everything},
+                {.tls_too = true, .name = "a_wrong_password", .tell = a_wrong_password},
+                {.tls_too = true, .name = "stopping_removes_everything", .tell = stopping_removes_everything},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

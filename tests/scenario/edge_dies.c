@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 {
 #define IS(name_)                                                                                                      \
         {                                                                                                              \
-                .name = #name_, .tell = name_                                                                          \
+                .name = #name_, .tell = name_, .tls_too = true                                                         \
         }
         const struct story stories[] = {
                 IS(e1_crashes_caller_speaks_at_once),     IS(e1_crashes_callee_speaks_at_once),

@@ -109,7 +109,9 @@ static unsigned kill_everywhere(const struct story *st, struct world_conf conf, 
         return runs;
 }
 
-/* exhaustive [--seed N] [--tp udp|tcp] [--workers N] [--fault EDGE,HOW,PHASE,N]: the last replays one run. */
+static const char *const tps[] = {[BL_UDP] = "udp", [BL_TCP] = "tcp", [BL_TLS] = "tls"};
+
+/* exhaustive [--seed N] [--tp udp|tcp|tls] [--workers N] [--fault EDGE,HOW,PHASE,N]: the last replays one run. */
 int main(int argc, char **argv)
 {
         const struct story st = {.name = "all_of_it", .tell = all_of_it};
@@ -121,14 +123,15 @@ int main(int argc, char **argv)
                 if (strcmp(argv[i], "--seed") == 0)
                         conf.seed = strtoull(argv[i + 1], NULL, 10);
                 else if (strcmp(argv[i], "--tp") == 0)
-                        tp = strcmp(argv[i + 1], "tcp") == 0 ? BL_TCP : BL_UDP;
+                        for (tp = BL_TLS; tp > BL_UDP && strcmp(argv[i + 1], tps[tp]); tp--)
+                                ;
                 else if (strcmp(argv[i], "--workers") == 0)
                         workers = (unsigned)strtoul(argv[i + 1], NULL, 10);
                 else if (strcmp(argv[i], "--fault") == 0)
                         one = argv[i + 1];
         }
-        for (unsigned v = 0; v < 4; v++) {
-                conf.tp = v / 2 ? BL_TCP : BL_UDP;
+        for (unsigned v = 0; v < 6; v++) {
+                conf.tp = (enum bl_tp)(v / 2);
                 conf.workers = 1 + v % 2;
                 if ((tp >= 0 && (int)conf.tp != tp) || (workers && conf.workers != workers))
                         continue;
@@ -145,8 +148,7 @@ int main(int argc, char **argv)
                         continue;
                 }
                 unsigned runs = kill_everywhere(&st, conf, argv[0]);
-                printf("%s, %u worker%s: %u runs\n", conf.tp == BL_UDP ? "udp" : "tcp", conf.workers,
-                       conf.workers == 1 ? "" : "s", runs);
+                printf("%s, %u worker%s: %u runs\n", tps[conf.tp], conf.workers, conf.workers == 1 ? "" : "s", runs);
                 fflush(stdout);
         }
         return 0;

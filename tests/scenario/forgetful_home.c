@@ -90,11 +90,18 @@ int main(int argc, char **argv)
 {
         const struct story stories[] = {
                 {.name = "one_detour_then_direct", .tell = one_detour_then_direct, .conf = {.edges = 6}},
-                {.name = "new_calls_after_a_restart", .tell = new_calls_after_a_restart, .conf = {.edges = 6}},
-                {.name = "a_single_home_restarts_and_loses_nothing",
+                {.tls_too = true,
+                 .name = "new_calls_after_a_restart",
+                 .tell = new_calls_after_a_restart,
+                 .conf = {.edges = 6}},
+                {.tls_too = true,
+                 .name = "a_single_home_restarts_and_loses_nothing",
                  .tell = a_single_home_restarts_and_loses_nothing,
                  .seeds = 6},
-                {.name = "the_other_home_takes_over", .tell = the_other_home_takes_over, .conf = {.homes = 2}},
+                {.tls_too = true,
+                 .name = "the_other_home_takes_over",
+                 .tell = the_other_home_takes_over,
+                 .conf = {.homes = 2}},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

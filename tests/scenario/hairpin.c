@@ -44,9 +44,19 @@ static void two_phones_of_one_person(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "through_one_edge_twice", .tell = through_one_edge_twice, .conf = {.edges = 1}},
-                {.name = "the_shared_edge_dies", .tell = the_shared_edge_dies, .conf = {.edges = 2}, .seeds = 6},
-                {.name = "two_phones_of_one_person", .tell = two_phones_of_one_person, .conf = {.edges = 1}},
+                {.tls_too = true,
+                 .name = "through_one_edge_twice",
+                 .tell = through_one_edge_twice,
+                 .conf = {.edges = 1}},
+                {.tls_too = true,
+                 .name = "the_shared_edge_dies",
+                 .tell = the_shared_edge_dies,
+                 .conf = {.edges = 2},
+                 .seeds = 6},
+                {.tls_too = true,
+                 .name = "two_phones_of_one_person",
+                 .tell = two_phones_of_one_person,
+                 .conf = {.edges = 1}},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

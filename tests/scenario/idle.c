@@ -97,7 +97,7 @@ static void day_after_day(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "day_after_day", .tell = day_after_day, .seeds = 1},
+                {.tls_too = true, .name = "day_after_day", .tell = day_after_day, .seeds = 1},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

@@ -27,6 +27,8 @@ static void linked(struct world *w)
         world_publish(w, "b.com", w->home[2]->node);
         world_trust(w->home[1], "b.com", w->home[2]->node);
         world_trust(w->home[2], "a.com", w->home[1]->node);
+        world_cert(w->home[1]->node, "sip:a.com", NULL);
+        world_cert(w->home[2]->node, "sip:b.com", NULL);
 }
 
 static unsigned flows_between(struct world *w)
@@ -90,10 +92,15 @@ int main(int argc, char **argv)
         const struct world_conf two = {.edges = NO_EDGES, .homes = 2, .prepare = linked, .home_conf = each_its_domain};
         const struct story stories[] = {
                 {.name = "the_reverse_direction_reuses_the_flow",
+                 .tls_too = true,
                  .tell = the_reverse_direction_reuses_the_flow,
                  .conf = two},
-                {.name = "both_directions_one_connection", .tell = both_directions_one_connection, .conf = two},
+                {.name = "both_directions_one_connection",
+                 .tls_too = true,
+                 .tell = both_directions_one_connection,
+                 .conf = two},
                 {.name = "a_broken_connection_is_opened_again",
+                 .tls_too = true,
                  .tell = a_broken_connection_is_opened_again,
                  .conf = two},
         };

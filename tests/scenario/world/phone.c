@@ -50,6 +50,8 @@ struct phone *phone_new_at(struct world *w, const char *name, const char *domain
         snprintf(p->password, sizeof(p->password), "secret-%s", name);
         snprintf(p->instance, sizeof(p->instance), "urn:uuid:00000000-0000-1000-8000-%012u", w->n_phones);
         p->stack_conf.hop.dns = p->stack_conf.hop.may_open = true;
+        p->stack_conf.hop.map = w->map;
+        p->stack_conf.hop.n_map = w->n_map;
         p->conf = (struct bl_ua_conf){.aor = bl_str_z(p->aor),
                                       .auth_user = bl_str_z(p->name),
                                       .password = bl_str_z(p->password),

@@ -141,6 +141,7 @@ struct raw *raw_new(struct world *w, const char *name)
         r->node = sim_node(w->sim, name, 1, &ops, r);
         sim_listen(r->node, BL_UDP, 5060);
         sim_listen(r->node, BL_TCP, 5060);
+        sim_listen(r->node, BL_TLS, 5061);
         sim_start(r->node);
         return r;
 }
@@ -154,7 +155,7 @@ void raw_free(struct raw *r)
 bl_flow_id raw_open(struct raw *r, enum bl_tp tp, const struct sim_node *to)
 {
         struct env *e = sim_env(r->node, 0);
-        struct bl_target t = {.tp = tp, .to = sim_addr(to, 5060), .listener = BL_LISTENER_NONE};
+        struct bl_target t = {.tp = tp, .to = sim_addr(to, bl_tp_default_port(tp)), .listener = BL_LISTENER_NONE};
         bl_flow_id id = 0;
         sim_enter(e);
         if (e->ops->open(e, &t, NULL, &id) < 0)
@@ -186,14 +187,19 @@ void raw_new_call(struct raw *r)
         r->call++;
 }
 
-const char *raw_me(struct raw *r)
+static const char *me(struct raw *r, enum bl_tp tp)
 {
         char text[BL_ADDR_TEXT];
-        struct bl_addr a = sim_addr(r->node, 5060);
+        struct bl_addr a = sim_addr(r->node, bl_tp_default_port(tp));
         struct bl_sb b = BL_SB(text);
         bl_addr_put(&b, &a);
         bl_sb_addc(&b, 0);
         return bl_arena_str(r->arena, bl_sb_str(&b)).p;
+}
+
+const char *raw_me(struct raw *r)
+{
+        return me(r, r->w->conf.tp);
 }
 
 /* --- writing --- */
@@ -209,7 +215,7 @@ static bool variable(struct raw *r, enum bl_tp tp, const char **at, struct bl_sb
         *at += strlen(names[i]);
         switch (i) {
         case 0:
-                bl_sb_addz(out, raw_me(r));
+                bl_sb_addz(out, me(r, tp));
                 break;
         case 1:
                 bl_sb_add(out, bl_tp_name(tp));

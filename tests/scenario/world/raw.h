@@ -1,7 +1,7 @@
 /*
  * A SIP end written by hand: a plain phone, an attacker, a proxy that knows nothing of us. It sends text and looks at
  * text; nothing of the code under test but the parser and the framing is used. It lives on a node of its own with one
- * worker and listens on UDP and TCP 5060.
+ * worker and listens on UDP and TCP 5060, and on TLS 5061 (once it has a certificate).
  *
  * Text is written with \n; every line gets CRLF, an empty line and Content-Length are added. In it stand
  *     $ME      address:port that we are reached at      $TP   UDP or TCP of the flow it is sent by
@@ -48,7 +48,7 @@ struct raw {
 };
 
 struct raw *raw_new(struct world *w, const char *name); /* started */
-/* A flow to a node's port 5060, opened and up. */
+/* A flow to a node's port of that transport, opened and up. */
 bl_flow_id raw_open(struct raw *r, enum bl_tp tp, const struct sim_node *to);
 bl_flow_id raw_flow_of(struct raw *r, const struct sim_node *peer); /* the newest from or to that node; 0 = none */
 void raw_close(struct raw *r, bl_flow_id flow);

@@ -12,6 +12,16 @@ struct choice { /* what the command line narrows down */
         bool ladder;
 };
 
+static const char *const tps[] = {[BL_UDP] = "udp", [BL_TCP] = "tcp", [BL_TLS] = "tls"};
+
+/* Each story is told under UDP and TCP unless it says something else. */
+static bool told_under(const struct story *st, enum bl_tp tp)
+{
+        if (tp == BL_TLS)
+                return st->tls_only || st->tls_too;
+        return !st->tls_only && !(tp == BL_UDP ? st->tcp_only : st->udp_only);
+}
+
 void world_fail(struct world *w, const char *file, int line, const char *fmt, ...)
 {
         va_list ap;
@@ -22,8 +32,8 @@ void world_fail(struct world *w, const char *file, int line, const char *fmt, ..
         vfprintf(stderr, fmt, ap);
         va_end(ap);
         fprintf(stderr, "\n--- replay: %s --story %s --seed %llu --tp %s --workers %u %s  (SIM_LOG=debug says more)\n",
-                w->program, w->title, (unsigned long long)w->conf.seed, w->conf.tp == BL_UDP ? "udp" : "tcp",
-                w->conf.workers, w->conf.replay ? w->conf.replay : "");
+                w->program, w->title, (unsigned long long)w->conf.seed, tps[w->conf.tp], w->conf.workers,
+                w->conf.replay ? w->conf.replay : "");
         exit(1);
 }
 
@@ -42,8 +52,8 @@ void world_tell(const struct story *st, const struct world_conf *conf, const cha
 static unsigned tell_all_ways(const struct story *st, const struct choice *c, const char *program)
 {
         unsigned told = 0, seeds = st->seeds ? st->seeds : 3;
-        for (int tp = BL_UDP; tp <= BL_TCP; tp++) {
-                if ((c->tp >= 0 && c->tp != tp) || (tp == BL_UDP && st->tcp_only) || (tp == BL_TCP && st->udp_only))
+        for (int tp = BL_UDP; tp <= BL_TLS; tp++) {
+                if ((c->tp >= 0 && c->tp != tp) || !told_under(st, (enum bl_tp)tp))
                         continue;
                 for (unsigned workers = 1; workers <= 2; workers++)
                         for (uint64_t seed = c->seed ? c->seed : 1; seed <= (c->seed ? c->seed : seeds); seed++) {
@@ -63,7 +73,7 @@ static unsigned tell_all_ways(const struct story *st, const struct choice *c, co
 
 static void usage(const char *program, const struct story *stories, unsigned n)
 {
-        fprintf(stderr, "usage: %s [--story NAME] [--seed N] [--tp udp|tcp] [--workers 1|2] [--ladder]\nstories:\n",
+        fprintf(stderr, "usage: %s [--story NAME] [--seed N] [--tp udp|tcp|tls] [--workers 1|2] [--ladder]\nstories:\n",
                 program);
         for (unsigned i = 0; i < n; i++)
                 fprintf(stderr, "  %s\n", stories[i].name);
@@ -85,7 +95,8 @@ int world_main(int argc, char **argv, const struct story *stories, unsigned n)
                 else if (strcmp(argv[i - 1], "--seed") == 0)
                         c.seed = strtoull(value, NULL, 10);
                 else if (strcmp(argv[i - 1], "--tp") == 0)
-                        c.tp = strcmp(value, "tcp") == 0 ? BL_TCP : BL_UDP;
+                        for (c.tp = BL_TLS; c.tp > BL_UDP && strcmp(value, tps[c.tp]); c.tp--)
+                                ;
                 else if (strcmp(argv[i - 1], "--workers") == 0)
                         c.workers = (unsigned)strtoul(value, NULL, 10);
                 else

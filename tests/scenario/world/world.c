@@ -97,6 +97,11 @@ void world_trust(struct server *s, const char *domain, struct sim_node *n)
         f->n_trust = s->n_trust;
 }
 
+void world_cert(struct sim_node *n, const char *names, const char *bad)
+{
+        sim_certs(n, &(struct sim_cert){.names = names, .bad = bad}, 1);
+}
+
 static struct server *server_new(struct world *w, bool is_edge, unsigned i)
 {
         static const struct sim_node_ops edge_ops = {.boot = edge_boot, .dead = edge_dead};
@@ -108,13 +113,16 @@ static struct server *server_new(struct world *w, bool is_edge, unsigned i)
         snprintf(s->name, sizeof(s->name), "%c%u", is_edge ? 'e' : 'h', i);
         s->node = sim_node(w->sim, s->name, w->conf.workers, is_edge ? &edge_ops : &home_ops, s);
         struct bl_proxy_conf *p = is_edge ? &s->edge_conf.proxy : &s->home_conf.proxy;
-        const enum bl_tp tps[2] = {BL_UDP, BL_TCP};
-        const unsigned n = w->conf.no_tcp ? 1 : 2;
+        const enum bl_tp plain[2] = {BL_UDP, BL_TCP}, tls = BL_TLS;
+        const enum bl_tp *tps = w->conf.tp == BL_TLS ? &tls : plain;
+        const unsigned n = w->conf.no_tcp || w->conf.tp == BL_TLS ? 1 : 2;
         for (unsigned k = 0; k < n; k++) {
-                sim_listen(s->node, tps[k], 5060);
+                uint16_t port = bl_tp_default_port(tps[k]);
+                sim_listen(s->node, tps[k], port);
                 s->listeners[k] =
-                        (struct bl_listener_info){.tp = tps[k], .local = sim_addr(s->node, 5060), .ua_side = is_edge};
+                        (struct bl_listener_info){.tp = tps[k], .local = sim_addr(s->node, port), .ua_side = is_edge};
         }
+        world_cert(s->node, is_edge ? "sip:edge.example.com edge.example.com" : "sip:example.com example.com", NULL);
         p->flow.listeners = s->listeners;
         p->flow.n_listeners = n;
         p->flow.trust = s->trust;
@@ -126,6 +134,13 @@ void world_publish(struct world *w, const char *name, struct sim_node *n)
 {
         struct bl_addr a = sim_addr(n, 0);
         char host[64], srv[80];
+        if (w->conf.tp == BL_TLS) {
+                if (w->n_map == WORLD_MAP)
+                        abort();
+                w->map[w->n_map++] =
+                        (struct bl_static_route){.host = bl_str_z(name), .tp = BL_TLS, .addr = sim_addr(n, 5061)};
+                return;
+        }
         sim_dns_a(w->sim, name, &a, 300);
         snprintf(host, sizeof(host), "%s.%s", sim_name(n), name);
         sim_dns_a(w->sim, host, &a, 300);
@@ -141,9 +156,11 @@ static void edge_configure(struct server *s)
         unsigned n = 0;
         for (unsigned i = 1; i <= WORLD_EDGES && w->edge[i]; i++)
                 s->members[n++] = (struct bl_edge_member){
-                        .name = bl_str_z(w->edge[i]->name), .addr = {sim_addr(w->edge[i]->node, 5060)}, .n_addr = 1};
+                        .name = bl_str_z(w->edge[i]->name), .addr = {sim_addr(w->edge[i]->node, 0)}, .n_addr = 1};
         s->edge_home = (struct bl_edge_home){.domain = BL_STR("example.com"), .belay = true};
         struct bl_edge_conf *c = &s->edge_conf;
+        c->proxy.hop.map = w->map;
+        c->proxy.hop.n_map = w->n_map;
         c->node = bl_str_z(s->name);
         c->cluster = BL_STR("edge.example.com");
         c->members = s->members;
@@ -166,6 +183,8 @@ static void home_configure(struct server *s)
                                             .edge = BL_STR("edge.example.com"),
                                             .no_auth = w->conf.home_no_auth};
         struct bl_home_conf *c = &s->home_conf;
+        c->proxy.hop.map = w->map;
+        c->proxy.hop.n_map = w->n_map;
         c->node = bl_str_z(s->name);
         c->domains = &s->domain;
         c->n_domains = 1;

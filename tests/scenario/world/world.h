@@ -18,7 +18,7 @@
 #include "store/mem.h"
 #include "store/users.h"
 
-enum { WORLD_EDGES = 6, WORLD_HOMES = 3, WORLD_PHONES = 64, WORLD_RAWS = 16, WORLD_ASKS = 1024 };
+enum { WORLD_EDGES = 6, WORLD_HOMES = 3, WORLD_PHONES = 64, WORLD_RAWS = 16, WORLD_ASKS = 1024, WORLD_MAP = 32 };
 
 struct world;
 struct phone;
@@ -57,7 +57,7 @@ struct server { /* one edge or home: configuration and what its process made */
         unsigned index;
         bool is_edge;
         char name[8];
-        struct bl_listener_info listeners[2];
+        struct bl_listener_info listeners[2]; /* UDP and TCP; under TLS that alone */
         struct bl_trust trust[SERVER_TRUST];
         unsigned n_trust;
         struct bl_edge_member members[WORLD_EDGES];
@@ -94,6 +94,8 @@ struct world {
         struct server *edge[WORLD_EDGES + 1]; /* edge[1] is e1 */
         struct server *home[WORLD_HOMES + 1];
         struct bl_token_keys *edge_keys, *home_keys;
+        struct bl_static_route map[WORLD_MAP]; /* under TLS: what was published, for everybody */
+        unsigned n_map;
         struct bl_users *users;
         struct bl_store *mem, *store;
         struct phone *phones[WORLD_PHONES];
@@ -108,7 +110,9 @@ struct world *world_new(const struct world_conf *conf, const char *title);
 void world_free(struct world *w);
 /* One more edge eN of the same cluster: nothing but configuration and key (section 7.3). Started, and in DNS. */
 struct server *world_add_edge(struct world *w);
-void world_publish(struct world *w, const char *name, struct sim_node *n);  /* in DNS, under the story's transport */
+/* In DNS, under the story's transport; under TLS in the static map of all that start later. `name` is borrowed. */
+void world_publish(struct world *w, const char *name, struct sim_node *n);
+void world_cert(struct sim_node *n, const char *names, const char *bad);    /* sim_certs, for one */
 void world_trust(struct server *s, const char *domain, struct sim_node *n); /* before it starts, or for its restart */
 struct server *world_edge_of(struct world *w, const struct sim_node *n);    /* NULL when n is no edge */
 
@@ -167,11 +171,12 @@ struct story {
         void (*tell)(struct world *w);
         struct world_conf conf;
         bool udp_only, tcp_only;
-        unsigned seeds; /* 0 = 3 */
+        bool tls_only, tls_too; /* certificates are in place: each server's name, chain good */
+        unsigned seeds;         /* 0 = 3 */
 };
 /*
- * Tells every story under UDP and TCP, workers 1 and 2, seeds 1 … n. Options: --story NAME, --seed N, --tp udp|tcp,
- * --workers N narrow that down; --ladder prints the messages of each run.
+ * Tells every story under UDP and TCP, workers 1 and 2, seeds 1 … n. Options: --story NAME, --seed N, --tp
+ * udp|tcp|tls, --workers N narrow that down; --ladder prints the messages of each run.
  */
 /* One run of one story as `conf` says, with the idle check at its end. */
 void world_tell(const struct story *st, const struct world_conf *conf, const char *program, bool ladder);
