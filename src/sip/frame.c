@@ -100,14 +100,26 @@ static int content_length(const char *p, const char *end, uint32_t *ret_length)
         return 0;
 }
 
+/* The lines that are whole within the limit. */
+static struct bl_str whole_lines(struct bl_str in, size_t max)
+{
+        size_t n = in.n < max ? in.n : max;
+
+        while (n && in.p[n - 1] != '\n')
+                n--;
+        return bl_str_make(in.p, n);
+}
+
 static int headers_done(struct bl_frame_state *st, struct bl_str in, size_t max, struct bl_str *ret_octets)
 {
         uint32_t length;
         int n = find_end(st, in, max);
 
+        if (n == BL_ELIMIT)
+                *ret_octets = whole_lines(in, max); /* so that this refusal can be answered, as those below */
         if (n < 0)
                 return n;
-        *ret_octets = bl_str_make(in.p, (size_t)n); /* so that the refusals below can be answered */
+        *ret_octets = bl_str_make(in.p, (size_t)n);
         if (content_length(in.p, in.p + n, &length) < 0)
                 return BL_EMALFORMED;
         if (length > max - (size_t)n)

@@ -23,8 +23,8 @@ struct bl_frame_state {   /* zeroed at the start of a stream; bl_frame_next rese
  * Looks at `in` (all octets received and not yet consumed). > 0: octets to consume, *ret_kind, *ret_octets (without
  * leading CRLFs: they were consumed before). BL_EMORE: wait. BL_EMALFORMED: no Content-Length or not a number, or a
  * line that does not end in CRLF: the stream cannot be followed any more (answer 400, close). BL_ELIMIT: the message is
- * or will be over max (answer 513, close). After both errors *ret_octets holds the headers when they are whole, else
- * nothing.
+ * or will be over max (answer 513, close). After both errors *ret_octets holds the headers when they are whole; after
+ * BL_ELIMIT else the lines of them that are; else nothing.
  */
 int bl_frame_next(struct bl_frame_state *st, struct bl_str in, size_t max, enum bl_frame_kind *ret_kind,
                   struct bl_str *ret_octets);

@@ -131,6 +131,9 @@ static void limits(void **state)
         assert_int_equal(ev[0].octets.n, n - 5); /* known as soon as the headers are there */
         assert_int_equal(run(BL_STR(MSG1), 1, true, 20, ev, 2), 1);
         assert_int_equal(ev[0].kind, BL_ELIMIT);
+        assert_str(ev[0].octets, "BYE sip:a SIP/2.0\r\n"); /* what can be answered of headers without an end */
+        assert_int_equal(run(BL_STR(MSG1), 1, true, 10, ev, 2), 1);
+        assert_int_equal(ev[0].kind, BL_ELIMIT);
         assert_int_equal(ev[0].octets.n, 0);
         assert_int_equal(run(BL_STR("B a SIP/2.0\r\nl: 4294967295\r\n\r\n"), 50, true, SIZE_MAX, ev, 2), 1);
         assert_int_equal(ev[0].kind, BL_ELIMIT);
