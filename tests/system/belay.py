@@ -250,8 +250,8 @@ class Node(Process):
 class Lab:
     """One test's processes, files and network."""
 
-    def __init__(self, folder, net):
-        self.dir, self.net = Path(folder), net
+    def __init__(self, folder, net, workers=1):
+        self.dir, self.net, self.workers = Path(folder), net, workers
         self.space = None
         self._things, self._sockets = [], []
         self.nodes, self._texts = {}, {}
@@ -326,8 +326,7 @@ class Lab:
         text, roles, kw = self._texts[name]
         return self.belayd(name, text, roles, **kw)
 
-    def edge(self, name, members, transport="udp", workers=1, home=None, extra="", more="",
-             trusted=None):
+    def edge(self, name, members, transport="udp", home=None, extra="", more="", trusted=None):
         """members: {name: host number}; home: where that is; trusted: whom to take for it, when that is not all;
         extra: further keys of `edge`; more: further lines."""
         at = self.ip(members[name])
@@ -340,11 +339,11 @@ edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{{all_of}}}, home: 
 trust: {{{DOMAIN}: {trusted or home}}}
 map: {{{DOMAIN}: {transport} {home}:5060}}
 dns: {{use: no}}
-workers: {workers}
+workers: {self.workers}
 log: {{level: debug}}
 {more}""")
 
-    def home(self, members, transport="udp", workers=1, extra="", more="", edges=None):
+    def home(self, members, transport="udp", extra="", more="", edges=None):
         at = self.ip(100)
         trusted = edges or "[" + ", ".join(self.ip(h) for h in members.values()) + "]"
         where = ", ".join(f"{transport} {self.ip(h)}:5060" for h in members.values())
@@ -355,18 +354,18 @@ home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users
 trust: {{{CLUSTER}: {trusted}}}
 map: {{{CLUSTER}: [{where}]}}
 dns: {{use: no}}
-workers: {workers}
+workers: {self.workers}
 log: {{level: debug}}
 {more}""")
 
-    def cluster(self, edges=2, transport="udp", workers=1, users=("joe", "bob"), home="", **kw):
+    def cluster(self, edges=2, transport="udp", users=("joe", "bob"), home="", **kw):
         """A home at .100 and edges at .1, .2, …; home: further keys of its `home`, the rest is for edge()."""
         self.users(*users)
         self.members = {f"e{i}": i for i in range(1, edges + 1)}
         self.transport = transport
-        self.home(self.members, transport, workers, extra=home)
+        self.home(self.members, transport, extra=home)
         for name in self.members:
-            self.edge(name, self.members, transport, workers, **kw)
+            self.edge(name, self.members, transport, **kw)
 
     def maps(self, transport=None):
         transport = transport or self.transport

@@ -21,8 +21,8 @@ def proxies(request):
     return request.param
 
 
-def test_registers(lab, transport, workers, proxies):
-    cluster(lab, transport, workers=workers)
+def test_registers(lab, transport, proxies):
+    cluster(lab, transport)
     joe = Baresip(lab, "joe", 201, outbound=[1, 2][:proxies], transport=transport)
     for reg_id in range(1, proxies + 1):
         joe.registered(reg_id)
@@ -81,9 +81,9 @@ def call_from_sipp(lab, transport, *end):
     return joe, bob
 
 
-def test_bye_to_baresip_after_its_edge_died(lab, transport, workers):
+def test_bye_to_baresip_after_its_edge_died(lab, transport):
     """SIPp, e3, home, and the edge that is left: two belay edges carry the BYE of a call whose own edge is gone."""
-    cluster(lab, transport, workers=workers)
+    cluster(lab, transport)
     joe, bob = call_from_sipp(lab, transport, sipp.told(), sipp.hang_up("bob"))
     bob.tell()
     joe.wait("CALL_CLOSED")

@@ -5,6 +5,8 @@ import pytest
 
 from belay import BELAY, BELAYD, ROOT
 
+pytestmark = pytest.mark.one_worker("no node runs")
+
 OPTIONS = ("OPTIONS sip:h SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z9hG4bK1\r\nf: <sip:a@b>;tag=1\r\nt: <sip:a@b>\r\ni: 1\r\n"
            "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nl: 0\r\n\r\n")
 

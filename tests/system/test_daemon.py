@@ -16,9 +16,9 @@ workers: {workers}
 """
 
 
-def single(lab, workers=1, **kw):
+def single(lab, **kw):
     lab.users("joe")
-    return lab.belayd("h1", SINGLE.format(ip=lab.ip(1), workers=workers), **kw)
+    return lab.belayd("h1", SINGLE.format(ip=lab.ip(1), workers=lab.workers), **kw)
 
 
 def refused(lab, text, *words, check=True):
@@ -33,6 +33,7 @@ def refused(lab, text, *words, check=True):
 
 # ---- configuration ----
 
+@pytest.mark.one_worker("it ends before a worker begins")
 @pytest.mark.parametrize("old,new,words", [
     ("policy: accept", "polcy: accept", [":3:29: home.polcy: ", "did you mean policy"]),
     ("policy: accept", "policy: acept", [":3:37: home.policy: "]),
@@ -53,6 +54,7 @@ def test_a_typo_is_named_by_file_line_column_and_key(lab, old, new, words):
     refused(lab, text.replace(old, new, 1), *words)
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_all_typos_at_once(lab):
     lab.users("joe")
     text = SINGLE.format(ip=lab.ip(1), workers="x").replace("policy", "plicy")
@@ -60,6 +62,7 @@ def test_all_typos_at_once(lab):
     assert ":4:10: workers: " in said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_check_of_a_good_file(lab):
     lab.users("joe")
     path = lab.write("good.yaml", SINGLE.format(ip=lab.ip(1), workers=1))
@@ -67,6 +70,7 @@ def test_check_of_a_good_file(lab):
     assert rc == 0 and "good" in said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_missing_files_are_said_plainly(lab):
     lab.users("joe")
     text = SINGLE.format(ip=lab.ip(1), workers=1)
@@ -76,6 +80,7 @@ def test_missing_files_are_said_plainly(lab):
     assert rc == 1 and "nowhere.yaml" in said and "no such file" in said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_unreadable_and_empty_keys(lab):
     lab.users("joe")
     text = SINGLE.format(ip=lab.ip(1), workers=1)
@@ -87,6 +92,7 @@ def test_unreadable_and_empty_keys(lab):
     refused(lab, text.replace("home.key", "bad.key"), "bad.key")
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_a_key_that_may_not_be_read(lab):
     """As a user without rights to the file."""
     lab.users("joe")
@@ -112,6 +118,7 @@ def test_a_taken_port(lab):
     assert f"cannot listen on udp {lab.ip(1)}:5060: the port is taken" in said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_an_address_that_is_not_ours(lab):
     path = lab.write("x.yaml", SINGLE.format(ip="192.0.2.1", workers=1))
     lab.users("joe")
@@ -119,6 +126,7 @@ def test_an_address_that_is_not_ours(lab):
     assert rc == 1 and "192.0.2.1:5060" in said and "no such address" in said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_usage(lab):
     rc, said = lab.run([BELAYD, "--nonsense"])
     assert rc == 2 and "usage" in said.lower()
@@ -128,6 +136,7 @@ def test_usage(lab):
     assert rc == 0 and said
 
 
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_the_manual_is_the_printed_one(lab):
     rc, said = lab.run([BELAYD, "--print-manual"])
     assert rc == 0
@@ -136,16 +145,16 @@ def test_the_manual_is_the_printed_one(lab):
 
 # ---- signals ----
 
-def test_sigterm_ends_it_with_0(lab, workers):
-    node = single(lab, workers)
+def test_sigterm_ends_it_with_0(lab):
+    node = single(lab)
     node.signal(signal.SIGTERM)
     assert node.finish() == 0
     node.expect("event=stopping")
 
 
-def test_sighup_applies_what_is_live(lab, workers):
-    node = single(lab, workers)
-    text = SINGLE.format(ip=lab.ip(1), workers=workers)
+def test_sighup_applies_what_is_live(lab):
+    node = single(lab)
+    text = SINGLE.format(ip=lab.ip(1), workers=lab.workers)
     path = lab.write("h1.yaml", text + "log: {level: debug}\ntimers: {t1: 400ms}\n")
     node.signal(signal.SIGHUP)
     node.expect("event=reloaded")
@@ -165,9 +174,9 @@ def test_sighup_applies_what_is_live(lab, workers):
     assert status(sock.recv(65536)) == 200
 
 
-def test_keys_rotate_without_a_restart(lab, workers):
+def test_keys_rotate_without_a_restart(lab):
     """The new first key signs, all verify: a call set up before goes on, as does a challenge given before."""
-    lab.cluster(workers=workers, users=("joe", "bob", "sue", "tom"))
+    lab.cluster(users=("joe", "bob", "sue", "tom"))
     joe, bob = lab.phone("joe", host=201), lab.phone("bob", host=202)
     assert "+Z" not in joe.wait("registered", reg_id=2)["edge"]
     bob.wait("registered", reg_id=2)
@@ -207,7 +216,7 @@ def test_a_users_file_that_is_wrong_keeps_the_users(lab):
 def test_json_log(lab):
     import json
     lab.users("joe")
-    path = lab.write("h1.yaml", SINGLE.format(ip=lab.ip(1), workers=1))
+    path = lab.write("h1.yaml", SINGLE.format(ip=lab.ip(1), workers=lab.workers))
     node = lab.start([BELAYD, "-c", path, "--log", "json"])
     node.expect('"event":"ready"')
     assert all(json.loads(line)["node"] == "h1" for line in node.lines)
@@ -312,9 +321,9 @@ def test_a_stream_that_cannot_be_followed_is_closed(lab, how, answers):
     alive(lab, node)
 
 
-def test_pieces_and_bundles_on_a_stream(lab, workers):
+def test_pieces_and_bundles_on_a_stream(lab):
     """Octet by octet, and many messages at once: framing does not care."""
-    single(lab, workers)
+    single(lab)
     to = lab.ip(1)
     stream = lab.socket(socket.SOCK_STREAM)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

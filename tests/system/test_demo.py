@@ -17,6 +17,7 @@ def test_nothing_is_lost(lab, transport, workers, calls):
     assert re.search(r"<svg\b", page.read_text())
 
 
+@pytest.mark.one_worker("no node runs")
 def test_usage(lab):
     rc, said = lab.run([BELAY, "demo", "--calls", "none"])
     assert rc == 2 and "--calls" in said

@@ -3,6 +3,8 @@ import pytest
 
 from belay import BELAYD, CLUSTER, DOMAIN, ROOT, password
 
+pytestmark = pytest.mark.one_worker("the examples run as they are: a worker per core")
+
 EXAMPLES = ROOT / "examples"
 SIZES = {"single": 10, "e1": 12, "e2": 12, "e3": 12, "home": 12, "both": 12}
 EDGES = {"e1": "127.0.1.1", "e2": "127.0.1.2", "e3": "127.0.1.3"}

@@ -7,12 +7,12 @@ from belay import CLUSTER, DOMAIN
 from sipp import Sipp
 
 
-def edges_for(lab, transport, next_hop, workers=1):
+def edges_for(lab, transport, next_hop):
     """Two edges whose next hop is the proxy at `next_hop`; it says its address in Record-Route."""
     lab.users("joe", "bob")
     lab.members, lab.transport = {"e1": 1, "e2": 2}, transport
     for name in lab.members:
-        lab.edge(name, lab.members, transport, workers, home=lab.ip(next_hop),
+        lab.edge(name, lab.members, transport, home=lab.ip(next_hop),
                  trusted=f"[{lab.ip(next_hop)}, {lab.ip(100)}]",
                  extra=f', plain: {DOMAIN}, next: {{{DOMAIN}: "sip:{lab.ip(next_hop)};transport={transport};lr"}}')
 
@@ -93,6 +93,7 @@ home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users
 trust: {{border.example.net: {proxy}, {CLUSTER}: [{lab.ip(1)}, {lab.ip(2)}]}}
 map: {{{CLUSTER}: [{to_edges}]}}
 dns: {{use: no}}
+workers: {lab.workers}
 log: {{level: debug}}
 """)
 

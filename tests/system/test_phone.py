@@ -4,8 +4,8 @@ import pytest
 from belay import BELAY, CLUSTER, DOMAIN
 
 
-def test_registers_by_discovery_on_two_edges(lab, transport, workers):
-    lab.cluster(edges=3, transport=transport, workers=workers)
+def test_registers_by_discovery_on_two_edges(lab, transport):
+    lab.cluster(edges=3, transport=transport)
     joe = lab.phone("joe", host=201)
     assert joe.wait("redirected")["text"] == f"<sip:{CLUSTER};lr>" or CLUSTER in joe.wait("redirected")["text"]
     first, second = joe.wait("registered", reg_id=1), joe.wait("registered", reg_id=2)
@@ -17,8 +17,8 @@ def test_registers_by_discovery_on_two_edges(lab, transport, workers):
     assert joe.finish() == 0
 
 
-def test_call_and_message(lab, transport, workers):
-    lab.cluster(transport=transport, workers=workers)
+def test_call_and_message(lab, transport):
+    lab.cluster(transport=transport)
     bob = lab.phone("bob", host=202, verb="answer")
     bob.wait("registered", reg_id=2)
     joe = lab.phone("joe", "--hangup=50", host=201, verb=["call", f"sip:bob@{DOMAIN}"], interactive=False)
@@ -64,9 +64,9 @@ def test_cancel(lab, transport):
     assert joe.wait("answered", method="INVITE")["status"] == 487
 
 
-def test_call_survives_its_edge(lab, transport, workers):
+def test_call_survives_its_edge(lab, transport):
     """Both edges of a call die one after the other; the re-INVITEs and the BYE arrive."""
-    lab.cluster(transport=transport, workers=workers, extra=", flow_timer: 10s")
+    lab.cluster(transport=transport, extra=", flow_timer: 10s")
     joe, bob = lab.phone("joe", "--retry=4", host=201), lab.phone("bob", "--retry=4", host=202)
     for p in (joe, bob):
         p.wait("registered", reg_id=2)
@@ -89,9 +89,9 @@ def test_call_survives_its_edge(lab, transport, workers):
     assert bob.wait("answered", method="BYE")["status"] == 200
 
 
-def test_legacy_phone(lab, transport, workers):
+def test_legacy_phone(lab, transport):
     """No discovery, no stickiness: one configured edge, and calls both ways."""
-    lab.cluster(transport=transport, workers=workers)
+    lab.cluster(transport=transport)
     at = f"sip:{lab.ip(1)};transport={transport};lr"
     old = lab.phone("joe", "--legacy", f"--outbound-proxy={at}", host=201,
                     maps=[f"--map={CLUSTER}={transport}:{lab.ip(1)}:5060"])
@@ -121,6 +121,7 @@ def test_registered_is_done(lab, transport):
     assert lab.phone("joe", host=201, interactive=False).finish() == 0
 
 
+@pytest.mark.one_worker("no node runs")
 def test_unreachable(lab):
     """Nobody there: it goes on trying for as long as a transaction may last, then says so."""
     lab.users("joe")
@@ -139,6 +140,7 @@ def test_callee_unknown_or_away(lab):
         assert joe.wait("answered")["status"] == code
 
 
+@pytest.mark.one_worker("no node runs")
 def test_usage(lab):
     for args, words in ((["register"], "--aor is needed"), (["register", "--aor=joe"], "sip:user@domain"),
                         (["call", "--aor=sip:joe@a.example"], "whom to"),
@@ -153,6 +155,7 @@ def test_usage(lab):
     assert rc == 0 and "register|call" in said
 
 
+@pytest.mark.one_worker("the phone alone decides")
 @pytest.mark.parametrize("command", ["bye", "cancel", "answer", "sing", "call bob"])
 def test_commands_that_cannot_be(lab, command):
     lab.cluster(edges=1)

@@ -7,8 +7,8 @@ import sipp
 from sipp import Sipp
 
 
-def test_call_between_two_edges(lab, transport, workers):
-    lab.cluster(transport=transport, workers=workers, home=sipp.HOME)
+def test_call_between_two_edges(lab, transport):
+    lab.cluster(transport=transport, home=sipp.HOME)
     bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"), sipp.is_hung_up()], to=lab.ip(2), host=202,
                transport=transport)
     bob.saw("SIP/2.0 200", "CSeq: 2 REGISTER")
