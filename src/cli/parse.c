@@ -71,12 +71,15 @@ static void print_broken(struct printer *pr, int rc, struct bl_str rest, struct 
         size_t at = (size_t)(rest.p - pr->in.p);
         struct bl_msg *m;
 
+        int parsed = bl_msg_parse(headers.n ? headers : rest, false, pr->arena, &m, &error);
+        bool answered = parsed < 0 ? error.status != 0 : m->is_request && m->method != BL_M_ACK;
+
         if (rc == BL_ELIMIT)
-                print_refusal(pr, 513, "Message Too Large", at);
-        else if (bl_msg_parse(headers.n ? headers : rest, false, pr->arena, &m, &error) < 0)
+                print_refusal(pr, answered ? 513 : 0, "Message Too Large", at);
+        else if (parsed < 0)
                 print_refusal(pr, error.status, error.text, at + error.offset);
         else
-                print_refusal(pr, m->is_request ? 400 : 0, "No Content-Length", at);
+                print_refusal(pr, answered ? 400 : 0, "No Content-Length", at);
 }
 
 static void print_stream(struct printer *pr)

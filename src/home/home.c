@@ -228,6 +228,11 @@ bool home_digest_start(struct job *j, bool proxy, void (*next)(struct job *, int
                 bl_px_drop(j->px); /* RFC 3261 22.1: neither can be challenged */
                 return false;
         }
+        if (proxy && bl_px_msg(j->px)->max_forwards == 0) {
+                /* RFC 3261 16.3: step 3 comes before step 6, and whom we ask for credentials we would forward for. */
+                home_refuse(j->px, 483, "max_forwards", HOME_NONE);
+                return false;
+        }
         if (!bl_digest_find(bl_px_msg(j->px), proxy, j->domain->name, &j->digest)) {
                 challenge(j, proxy, false);
                 return false;

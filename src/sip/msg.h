@@ -57,8 +57,8 @@ struct bl_parse_error {
         uint16_t status;  /* what a server answers; 0 = discard silently */
         uint32_t offset;  /* where in the octets */
         const char *text; /* "CSeq method does not match", for the reason phrase and the log */
-        /* when enough of a request was understood to answer it (Via, From, To, Call-ID, CSeq), the partial message;
-         * else NULL */
+        /* the partial message, when enough of a request was understood to answer it: the sent-by of its top Via. NULL
+         * when status is 0 */
         const struct bl_msg *partial;
 };
 

@@ -545,8 +545,8 @@ static void parse_vias(struct parse *ps)
                 at = p;
                 p = bl_via_scan(p, end, via);
                 if (!p || !done_element(&p, end)) {
-                        if (top)
-                                memset(&m->via, 0, sizeof m->via); /* nobody to answer to */
+                        if (top) /* enough to answer 400 to: RFC 4475 3.1.2.1 */
+                                (void)bl_via_scan_start(at, end, &m->via);
                         return malformed(ps, at, "Malformed Via");
                 }
                 top = false;
@@ -641,11 +641,11 @@ static int finish(struct parse *ps, struct bl_parse_error *ret_error)
 
         if (ps->rc == 0)
                 return 0;
-        /* A response is never answered, nor is an ACK (RFC 3261 17.1.1.3); what has no Via has nowhere to be answered
-         * to. */
-        if (m && (!m->is_request || m->method == BL_M_ACK))
+        /* A response is never answered, nor is an ACK (RFC 3261 17.1.1.3). The answer goes where the top Via says,
+         * which it begins with (18.2.2): without a sent-by there is none. */
+        if (!m || !m->is_request || m->method == BL_M_ACK || !m->via.host.n)
                 ps->err.status = 0;
-        if (m && ps->err.status && m->via.host.n)
+        if (ps->err.status)
                 ps->err.partial = m;
         if (ret_error)
                 *ret_error = ps->err;

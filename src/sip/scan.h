@@ -176,6 +176,9 @@ int bl_scan_param(const char **at, const char *end, struct bl_param *ret_param);
  */
 const char *bl_uri_scan(const char *p, const char *end, struct bl_uri *u, int *ret_rc); /* *ret_rc: why not */
 const char *bl_via_scan(const char *p, const char *end, struct bl_via *v);
+/* The start of one whose parameters may be anything: transport and sent-by, which `all` ends with; no parameters.
+ * False, and *v zeroed, when not even that is there. */
+bool bl_via_scan_start(const char *p, const char *end, struct bl_via *v);
 /* `tag`, when not NULL, gets the first parameter of that name. */
 const char *bl_nameaddr_scan(const char *p, const char *end, struct bl_nameaddr *na, struct bl_str *tag);
 

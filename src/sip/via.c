@@ -107,6 +107,23 @@ const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
         return p;
 }
 
+bool bl_via_scan_start(const char *p, const char *end, struct bl_via *v)
+{
+        const char *start = p;
+
+        *v = (struct bl_via){0};
+        p = scan_protocol(p, end, v);
+        p = p ? scan_sent_by(p, end, v) : NULL;
+        if (!p) {
+                *v = (struct bl_via){0};
+                return false;
+        }
+        v->branch = v->received = v->maddr = bl_str_make("", 0);
+        v->params = bl_str_make(p, 0);
+        v->all = bl_str_make(start, (size_t)(p - start));
+        return true;
+}
+
 int bl_via_parse(struct bl_str in, struct bl_via *ret_via)
 {
         struct bl_via via;

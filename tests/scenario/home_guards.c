@@ -364,6 +364,16 @@ static void what_comes_back_is_a_loop(struct world *w)
         raw_expect(eb, "SIP/2.0 486");
 }
 
+/* RFC 3261 16.3: Max-Forwards is step 3, credentials are step 6. OPTIONS might be answered here, but not for joe. */
+static void the_last_hop_asks_for_no_credentials(struct world *w)
+{
+        struct raw *stranger = raw_new(w, "stranger");
+        raw_send(stranger, to_home(stranger),
+                 "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\nMax-Forwards: 0\n"
+                 "From: <sip:zoe@example.com>;tag=z\nTo: <sip:joe@example.com>\nCall-ID: last\nCSeq: 1 OPTIONS\n");
+        raw_expect(stranger, "SIP/2.0 483");
+}
+
 int main(int argc, char **argv)
 {
         const struct world_conf conf = {.edges = NO_EDGES, .prepare = neighbours, .home_conf = knows_them};
@@ -372,10 +382,12 @@ int main(int argc, char **argv)
                 .name = #name_, .tell = name_, .conf = conf                                                            \
         }
         const struct story stories[] = {
-                IS(p_is_a_route_and_nothing_else),    IS(an_unknown_extension),         IS(through_an_intermediate),
-                IS(a_digest_for_any_of_its_clusters), IS(a_d_without_a_to_tag),         IS(a_peer_domain),
-                IS(everybody_speaks_as_himself),      IS(nobody_takes_anothers_domain), IS(paths_of_one_instance),
-                IS(contacts_of_one_instance),         IS(what_comes_back_is_a_loop),
+                IS(p_is_a_route_and_nothing_else), IS(an_unknown_extension),
+                IS(through_an_intermediate),       IS(a_digest_for_any_of_its_clusters),
+                IS(a_d_without_a_to_tag),          IS(a_peer_domain),
+                IS(everybody_speaks_as_himself),   IS(nobody_takes_anothers_domain),
+                IS(paths_of_one_instance),         IS(contacts_of_one_instance),
+                IS(what_comes_back_is_a_loop),     IS(the_last_hop_asks_for_no_credentials),
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }

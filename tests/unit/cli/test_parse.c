@@ -120,13 +120,18 @@ static void shows_responses(void **state)
 
 static void says_why_not(void **state)
 {
-        json_t *o = object(BL_STR("BYE <sip:a> SIP/2.0\r\n\r\n"), false, BL_EXIT_NO);
+        json_t *o = object(BL_STR("BYE <sip:a> SIP/2.0\r\nv: SIP/2.0/UDP h\r\n\r\n"), false, BL_EXIT_NO);
 
         (void)state;
         expect(o, "verdict", "reject");
         assert_int_equal(number(o, "status"), 400);
         expect(o, "reason", "Request-URI in angle brackets");
         assert_int_equal(number(o, "offset"), 4);
+        json_decref(o);
+        o = object(BL_STR("BYE <sip:a> SIP/2.0\r\n\r\n"), false, BL_EXIT_NO); /* nowhere to answer to */
+        expect(o, "verdict", "discard");
+        assert_int_equal(number(o, "status"), 0);
+        expect(o, "reason", "Request-URI in angle brackets");
         json_decref(o);
         o = object(BL_STR(""), false, BL_EXIT_NO);
         expect(o, "verdict", "discard");
@@ -184,7 +189,7 @@ static void streams(void **state)
                                              "inside a message\",\"offset\":125}"},
                  BL_EXIT_NO},
                 {"BYE sip:a SIP/2.0\r\nl: 0\r\n\r\n" GOOD,
-                 {"{\"verdict\":\"reject\",\"status\":400,\"reason\":\"No Via\",\"offset\":0}",
+                 {"{\"verdict\":\"discard\",\"status\":0,\"reason\":\"No Via\",\"offset\":0}",
                   "{\"verdict\":\"accept\""},
                  BL_EXIT_NO},
                 {"OPTIONS sip:h SIP/2.0\r\nv: SIP/2.0/UDP h\r\nf: <sip:a@b>\r\nt: <sip:a@b>\r\ni: 1\r\nCSeq: 1 "
@@ -192,7 +197,7 @@ static void streams(void **state)
                  {"{\"verdict\":\"reject\",\"status\":400,\"reason\":\"No Content-Length\",\"offset\":0}"},
                  BL_EXIT_NO},
                 {"BYE sip:a SIP/2.0\r\nl: 99999\r\n\r\n",
-                 {"{\"verdict\":\"reject\",\"status\":513,\"reason\":\"Message Too Large\",\"offset\":0}"},
+                 {"{\"verdict\":\"discard\",\"status\":0,\"reason\":\"Message Too Large\",\"offset\":0}"},
                  BL_EXIT_NO},
                 {"", {NULL}, BL_EXIT_DONE},
         };

@@ -107,6 +107,24 @@ static void refusals(void **state)
         each_row(state, check_refusal);
 }
 
+/* Where an answer goes stands at a Via's start; what is wrong behind it goes back as it came (RFC 3261 18.2.1). */
+static void a_via_with_wrong_parameters_is_answered(void **state)
+{
+        struct fixture *f = *state;
+        struct bl_response r = {.status = 400, .source = {.family = 4, .ip = {192, 0, 2, 9}, .port = 9}};
+        struct bl_parse_error error = {0};
+        struct bl_msg *m;
+        struct bl_buf *buf;
+
+        assert_int_equal(bl_msg_parse(load(f, "badinv01"), true, f->arena, &m, &error), BL_EMALFORMED);
+        assert_non_null(error.partial);
+        assert_int_equal(bl_write_response(f->pool, error.partial, &r, &buf), 0);
+        assert_true(bl_str_starts(bl_buf_str(buf), BL_STR("SIP/2.0 400 Bad Request\r\n"
+                                                          "Via: SIP/2.0/UDP 192.0.2.15;received=192.0.2.9;;,;,,\r\n")));
+        bl_buf_unref(f->pool, buf);
+        bl_arena_reset(f->arena);
+}
+
 /* ---- forwarding, compared without help of the code under test ---- */
 
 struct lines {
@@ -421,6 +439,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(verdicts, setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_via_with_wrong_parameters_is_answered, setup, teardown),
                 cmocka_unit_test_setup_teardown(forwards, setup, teardown),
                 cmocka_unit_test_setup_teardown(streams, setup, teardown),
                 cmocka_unit_test_setup_teardown(truncated, setup, teardown),
