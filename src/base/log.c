@@ -2,6 +2,8 @@
 #include "base/log.h"
 
 #include "base/hash.h"
+#include "base/json.h"
+#include "base/utf8.h"
 
 enum {
         LINE_MAX_LEN = 2048,
@@ -11,55 +13,37 @@ enum {
         ALLOW_SECONDS = 10,
 };
 
-/* The length of the well-formed UTF-8 character (RFC 3629 section 4) at the start of s, or 0. */
-static size_t utf8_len(struct bl_str s)
+/* Values come from the network: nothing that a terminal or a log reader would act upon gets through. */
+static void put_text(struct bl_sb *b, struct bl_str s)
 {
-        const uint8_t *p = (const uint8_t *)s.p;
-        size_t n = p[0] < 0x80                   ? 1
-                   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                   : (p[0] & 0xf0) == 0xe0       ? 3
-                   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                 : 0;
-        if (n == 0 || n > s.n)
-                return 0;
-        for (size_t i = 1; i < n; i++) {
-                if ((p[i] & 0xc0) != 0x80)
-                        return 0;
-        }
-        if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90)) /* overlong */
-                return 0;
-        if ((p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90)) /* surrogates; above U+10FFFF */
-                return 0;
-        return n;
-}
-
-/* Values come from the network: nothing that a terminal, a log reader or a JSON parser would act upon gets through. */
-static void put_escaped(struct bl_sb *b, struct bl_str s, bool json)
-{
-        bool cut = s.n > VALUE_MAX_LEN;
-        if (cut)
-                s.n = VALUE_MAX_LEN;
         while (s.n) {
                 uint8_t c = (uint8_t)s.p[0];
-                size_t n = utf8_len(s);
-                bool control = c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (uint8_t)s.p[1] < 0xa0);
-                if (n && !control) {
+                size_t n = bl_utf8_len(s);
+                if (n && !bl_utf8_is_control(s, n)) {
                         if (c == '"' || c == '\\')
                                 bl_sb_addc(b, '\\');
                         bl_sb_add(b, bl_str_make(s.p, n));
                 } else if (c == '\n' || c == '\r' || c == '\t') {
+                        n = 1;
                         bl_sb_addz(b, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-                } else if (json) {
-                        bl_sb_addz(b, n ? "\\u00" : "\\ufffd");
-                        if (n)
-                                bl_sb_hex(b, s.p + n - 1, 1);
                 } else {
                         n = 1;
                         bl_sb_addz(b, "\\x");
                         bl_sb_hex(b, s.p, 1);
                 }
-                s = bl_str_from(s, n ? n : 1);
+                s = bl_str_from(s, n);
         }
+}
+
+static void put_escaped(struct bl_sb *b, struct bl_str s, bool json)
+{
+        bool cut = s.n > VALUE_MAX_LEN;
+        if (cut)
+                s.n = VALUE_MAX_LEN;
+        if (json)
+                bl_json_escape(b, s);
+        else
+                put_text(b, s);
         if (cut)
                 bl_sb_addz(b, "...");
 }

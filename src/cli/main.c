@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "cli/admin.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
 #include "cli/parse.h"
@@ -13,9 +14,13 @@ static const struct {
         const char *name, *summary;
         int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
 } verbs[] = {
+        {"bindings", "which URI sticks to which flow of a running node", bl_admin_run},
         {"demo", "the main job before your eyes: calls that outlive their edges", bl_demo_run},
+        {"flows", "the connections and UDP peers of a running node", bl_admin_run},
         {"key", "a new key for a cluster or a home", bl_key_run},
+        {"metrics", "the counters of a running node, for Prometheus", bl_admin_run},
         {"parse", "show what a SIP message says, or why it is refused", bl_parse_run},
+        {"status", "how a running node is", bl_admin_run},
         {"ua", "a phone for scripts: register, call, answer, message", bl_ua_run},
         {"user", "add a user to a home", bl_user_run},
 };

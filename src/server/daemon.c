@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "io/admin_socket.h"
 #include "server/files.h"
 #include "server/stack.h"
+#include "server/views.h"
 
 enum { CONF_MAX = 4 << 20, ERRORS = 16 << 10, ERRORS_OF_FILE = 5 << 10, ROLES = 2 };
 
@@ -21,6 +23,8 @@ struct daemon {
         unsigned n_stacks;
         struct bl_stack *home; /* one of them, or NULL */
         bool stopping;
+        struct bl_admin *admin; /* NULL: none */
+        struct bl_admin_part part[ROLES];
         uv_thread_t second; /* runs the second stack */
         int second_rc;
         uv_thread_t saver;
@@ -249,10 +253,42 @@ static void end_saver(struct daemon *d)
                 say_failure(d, rc);
 }
 
+/* ---- the operator's socket ---- */
+
+static int start_admin(struct daemon *d, struct bl_sb *err)
+{
+        struct bl_admin_conf c = {.unix_fd = -1,
+                                  .tcp_fd = -1,
+                                  .parts = d->part,
+                                  .n_parts = d->n_stacks,
+                                  .views = bl_views,
+                                  .n_views = bl_n_views};
+        const struct bl_admin_options *o = d->o->admin;
+        int rc = o->socket.n ? bl_admin_listen_unix(o->socket.p, err, &c.unix_fd) : 0;
+        if (rc == 0 && o->http.family)
+                rc = bl_admin_listen_tcp(&o->http, err, &c.tcp_fd);
+        if (rc < 0 || (c.unix_fd < 0 && c.tcp_fd < 0))
+                return rc;
+        for (unsigned i = 0; i < d->n_stacks; i++)
+                d->part[i] = bl_views_part(d->stack[i]);
+        d->admin = bl_admin_new(&c);
+        if (!d->admin)
+                bl_sb_addz(err, "admin: no memory or no threads left");
+        return d->admin ? 0 : BL_ENOMEM;
+}
+
+static void end_admin(struct daemon *d)
+{
+        bl_admin_free(d->admin);
+        if (d->admin && d->o->admin->socket.n)
+                (void)remove(d->o->admin->socket.p);
+}
+
 /* ---- running ---- */
 
 static void stop_all(struct daemon *d)
 {
+        bl_admin_stop(d->admin);
         for (unsigned i = 0; i < d->n_stacks; i++)
                 bl_world_stop(bl_stack_world(d->stack[i]), d->options.drain_ms);
 }
@@ -311,6 +347,8 @@ static int start(struct daemon *d)
                 d->live = bl_conf_ref(d->conf);
                 take_options(d);
                 rc = build(d, !d->args->check, &err);
+                if (rc == 0 && !d->args->check && (rc = start_admin(d, &err)) < 0)
+                        bl_sb_addc(&err, '\n');
         }
         if (rc < 0)
                 print_errors(&err);
@@ -325,6 +363,7 @@ int bl_daemon_main(const struct bl_daemon_args *args)
         int rc = start(&d);
         if (rc == 0 && !args->check && (rc = run(&d)) < 0)
                 fprintf(stderr, "belayd: cannot run: %s\n", bl_err_text(rc));
+        end_admin(&d);
         for (unsigned i = 0; i < d.n_stacks; i++)
                 bl_stack_free(d.stack[i]);
         bl_conf_unref(d.live);

@@ -80,6 +80,20 @@ static const struct bl_conf_option timer_options[] = {
 static const struct bl_conf_table timer_table = BL_CONF_TABLE_OF(
         struct bl_timer_options, timer_options, .name = "timers", .help = "Rarely to be touched, but for tests.");
 
+static const struct bl_conf_option admin_options[] = {
+        {"socket", BL_CONF_PATH, BL_CONF_AT(struct bl_admin_options, socket),
+         .help = "A UNIX socket for `belay status`, `flows`, `bindings`, `metrics`; owner and group of the process may "
+                 "use "
+                 "it. `/run/belay/NODE.sock` is where these look by themselves.",
+         .example = "/run/belay/e1.sock"},
+        {"http", BL_CONF_ADDR, BL_CONF_AT(struct bl_admin_options, http), .default_port = 9464,
+         .help = "The same over HTTP on a TCP address, read-only and without a password: `/metrics` for Prometheus, "
+                 "`/v1/` for the rest. Keep it on loopback or a management network.",
+         .example = "127.0.0.1:9464"},
+};
+static const struct bl_conf_table admin_table =
+        BL_CONF_TABLE_OF(struct bl_admin_options, admin_options, .name = "admin", .help = "For the operator.");
+
 static const struct bl_conf_option limit_options[] = {
         {"flows", BL_CONF_INT, BL_CONF_AT(struct bl_limit_options, flows), .def = "1000000", .min = 1, .max = 16000000,
          .help = "Flows (connections, UDP peers) per worker; more are refused."},
@@ -140,6 +154,7 @@ static const struct bl_conf_option options[] = {
         {"log", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, log), .table = &log_table, .def = "{}"},
         {"timers", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, timers), .table = &timer_table, .def = "{}"},
         {"limits", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, limits), .table = &limit_table, .def = "{}"},
+        {"admin", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, admin), .table = &admin_table, .def = "{}"},
 };
 
 static bool is_node_name(struct bl_str s)

@@ -45,6 +45,11 @@ struct bl_limit_options {
         uint64_t transactions, memory;
 };
 
+struct bl_admin_options {
+        struct bl_str socket; /* empty: none */
+        struct bl_addr http;  /* family 0: none */
+};
+
 struct bl_options {
         struct bl_str node, advertise;
         struct bl_conf_array listen; /* struct bl_conf_point, word: enum bl_side */
@@ -57,6 +62,7 @@ struct bl_options {
         struct bl_log_options *log;
         struct bl_timer_options *timers;
         struct bl_limit_options *limits;
+        struct bl_admin_options *admin;
         struct bl_edge_options *edge; /* NULL: not an edge */
         struct bl_home_options *home; /* NULL: not a home */
 };

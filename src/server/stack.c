@@ -31,6 +31,7 @@ struct bl_stack {
         struct bl_home_node *home;
         struct worker *workers;
         struct bl_timer expire;
+        bl_us started_at;
 };
 
 /* ---- files ---- */
@@ -307,6 +308,31 @@ struct bl_world *bl_stack_world(struct bl_stack *s)
         return s->world;
 }
 
+const char *bl_stack_role_name(const struct bl_stack *s)
+{
+        return s->role == BL_STACK_EDGE ? "edge" : "home";
+}
+
+static struct bl_proxy *proxy_of(const struct worker *w)
+{
+        return w->edge ? bl_edge_proxy(w->edge) : bl_home_proxy(w->home);
+}
+
+struct bl_flows *bl_stack_flows(struct bl_stack *s, unsigned worker)
+{
+        return bl_txns_flows(bl_proxy_txns(proxy_of(&s->workers[worker])));
+}
+
+struct bl_sticky *bl_stack_sticky(struct bl_stack *s)
+{
+        return s->role == BL_STACK_EDGE ? bl_edge_node_sticky(s->edge) : bl_home_node_sticky(s->home);
+}
+
+bl_us bl_stack_started_at(const struct bl_stack *s)
+{
+        return s->started_at;
+}
+
 struct bl_log *bl_stack_log(struct bl_stack *s)
 {
         return bl_world_env(s->world, 0)->log;
@@ -318,16 +344,16 @@ static void say_listeners(struct bl_stack *s)
                 char text[BL_ADDR_TEXT];
                 struct bl_sb b = BL_SB(text);
                 bl_addr_put(&b, &s->parts.listen[i].addr);
-                bl_log_ev(bl_stack_log(s), BL_LOG_INFO, "listening",
-                          BL_KZ("role", s->role == BL_STACK_EDGE ? "edge" : "home"),
+                bl_log_ev(bl_stack_log(s), BL_LOG_INFO, "listening", BL_KZ("role", bl_stack_role_name(s)),
                           BL_KS("transport", bl_tp_param(s->parts.listen[i].tp)), BL_KS("address", bl_sb_str(&b)));
         }
 }
 
 int bl_stack_run(struct bl_stack *s)
 {
+        s->started_at = bl_world_env(s->world, 0)->now;
         say_listeners(s);
-        bl_log_ev(bl_stack_log(s), BL_LOG_INFO, "ready", BL_KZ("role", s->role == BL_STACK_EDGE ? "edge" : "home"),
+        bl_log_ev(bl_stack_log(s), BL_LOG_INFO, "ready", BL_KZ("role", bl_stack_role_name(s)),
                   BL_KI("workers", bl_world_workers(s->world)));
         return bl_world_run(s->world);
 }

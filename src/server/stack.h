@@ -17,6 +17,10 @@ int bl_stack_new(const struct bl_options *options, enum bl_stack_role role, bool
                  struct bl_stack **ret_stack);
 void bl_stack_free(struct bl_stack *s); /* accepts NULL; not while it runs */
 struct bl_world *bl_stack_world(struct bl_stack *s);
+const char *bl_stack_role_name(const struct bl_stack *s); /* "edge", "home" */
+struct bl_flows *bl_stack_flows(struct bl_stack *s, unsigned worker);
+struct bl_sticky *bl_stack_sticky(struct bl_stack *s);
+bl_us bl_stack_started_at(const struct bl_stack *s);                  /* the world's clock when bl_stack_run began */
 struct bl_log *bl_stack_log(struct bl_stack *s);                      /* worker 0's */
 int bl_stack_run(struct bl_stack *s);                                 /* until its world is stopped; 0 or < 0 */
 void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level); /* from worker 0, for all workers */

@@ -1,0 +1,9 @@
+/* What an operator sees of a node: its flows, what sticks to them, its state. */
+#pragma once
+#include "admin/admin.h"
+#include "server/stack.h"
+
+extern const struct bl_view bl_views[];
+extern const unsigned bl_n_views;
+
+struct bl_admin_part bl_views_part(struct bl_stack *s);
