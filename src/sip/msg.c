@@ -1,7 +1,7 @@
 #include "sip/msg.h"
 
 #include "sip/list.h"
-#include "sip/scan.h"
+#include "sip/usual.h"
 
 struct bl_str bl_msg_value(const struct bl_msg *m, enum bl_hid id)
 {
@@ -76,7 +76,9 @@ static int first_nameaddr(const struct bl_msg *m, enum bl_hid id, struct bl_name
 
         if (v.n == 0 || *v.p == ',')
                 return BL_EMORE;
-        p = bl_nameaddr_scan(v.p, end, &na, NULL);
+        p = m->_runs ? bl_usual_nameaddr((struct bl_runs){m->octets.p, m->_runs}, v.p, end, &na, NULL) : NULL;
+        if (!p)
+                p = bl_nameaddr_scan(v.p, end, &na, NULL);
         if (!p || (p != end && (*p != ',' || !bl_hid_is_list(id))))
                 return BL_EMALFORMED;
         *ret_na = na;
@@ -144,6 +146,15 @@ static void rebase_via(struct bl_via *v, struct bl_str from, const char *to)
                 rebase(parts[i], from, to);
 }
 
+static void rebase_uri(struct bl_uri *u, struct bl_str from, const char *to)
+{
+        struct bl_str *const parts[] = {&u->all,  &u->scheme_text, &u->user,    &u->password,
+                                        &u->host, &u->params,      &u->headers, &u->opaque};
+
+        for (size_t i = 0; i < BL_ARRAY_LEN(parts); i++)
+                rebase(parts[i], from, to);
+}
+
 struct bl_msg *bl_msg_keep(const struct bl_msg *m, struct bl_pool *pool)
 {
         size_t index = m->n * sizeof *m->h, size = sizeof *m + index + m->octets.n;
@@ -166,7 +177,10 @@ struct bl_msg *bl_msg_keep(const struct bl_msg *m, struct bl_pool *pool)
                                         &k->call_id,     &k->from_tag, &k->to_tag, &k->cseq.method_name};
         for (size_t i = 0; i < BL_ARRAY_LEN(parts); i++)
                 rebase(parts[i], m->octets, octets);
+        if (m->is_request)
+                rebase_uri(&k->uri, m->octets, octets);
         rebase_via(&k->via, m->octets, octets);
+        k->_runs = NULL;
         k->octets.p = octets;
         return k;
 }

@@ -42,7 +42,6 @@ struct bl_msg {
         struct bl_str reason;
         const struct bl_hdr *h;
         uint16_t n;
-        uint16_t first[BL_H__COUNT], last[BL_H__COUNT];
         uint32_t headers_off, body_off; /* of the first header; of the body */
         struct bl_str body;
         /* parsed once by bl_msg_parse, because every element needs them: */
@@ -51,6 +50,10 @@ struct bl_msg {
         struct bl_str call_id, from_tag, to_tag; /* to_tag empty: none */
         int32_t max_forwards;                    /* -1: no header */
         uint32_t kept_size;                      /* of the block, when kept; else 0 */
+        const struct bl_runs_word *_runs;        /* marks over the headers (sip/runs.h); NULL when kept */
+        /* not cleared for each message: */
+        uint16_t first[BL_H__COUNT], last[BL_H__COUNT];
+        struct bl_uri uri; /* requests: the Request-URI */
 };
 
 struct bl_parse_error {

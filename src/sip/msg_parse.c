@@ -8,7 +8,7 @@
  */
 #include "sip/hid.h"
 #include "sip/msg.h"
-#include "sip/scan.h"
+#include "sip/usual.h"
 
 enum { HDR_FIRST_CAP = 40 /* headers that fit without a second block */ };
 
@@ -18,6 +18,7 @@ struct parse {
         struct bl_arena *arena;
         struct bl_msg *m;
         struct bl_hdr *h;
+        struct bl_runs runs;
         unsigned cap;
         int rc; /* 0 until the first error */
         struct bl_parse_error err;
@@ -39,59 +40,42 @@ __attribute__((cold, noinline)) static void malformed(struct parse *ps, const ch
         fail(ps, BL_EMALFORMED, 400, at, text);
 }
 
-/* Bit i: p[i] is CR or LF. */
-static inline uint64_t line_ends64(const char *p)
-{
-        uint64_t bits = 0;
+enum { MARKED_AT_ONCE = 512 /* octets; a body is not marked but for what comes along */ };
 
-#ifdef __SSE2__
-        for (unsigned i = 0; i < 4; i++) {
-                bl_octets16 v;
-
-                memcpy(&v, p + 16 * i, 16);
-                bits |= (uint64_t)bl_mask16((bl_octets16)((v == bl_splat('\r')) | (v == bl_splat('\n')))) << (16 * i);
-        }
-#else
-        for (unsigned i = 0; i < 64; i++)
-                bits |= (uint64_t)(p[i] == '\r' || p[i] == '\n') << i;
-#endif
-        return bits;
-}
-
-/* Where lines end, 64 octets at a time. A value of its own, so that it lives in registers. */
+/* Where lines end. A value of its own, so that it lives in registers. */
 struct lines {
-        const char *block, *end; /* of the block; of the message */
-        uint64_t bits;           /* of the block */
+        const char *base, *end; /* of the message */
+        struct bl_runs_word *w;
+        size_t marked; /* octets, so far */
 };
 
-/* Looks at the 64 octets from p on. */
-static inline void load_block(struct lines *ln, const char *p)
+__attribute__((noinline)) static size_t mark_more(const char *base, size_t marked, const char *end,
+                                                  struct bl_runs_word *w)
 {
-        ln->block = p;
-        if (ln->end - p >= 64) {
-                ln->bits = line_ends64(p);
-        } else {
-                char last[64] = {0};
+        size_t n = (size_t)(end - base) - marked;
 
-                memcpy(last, p, (size_t)(ln->end - p));
-                ln->bits = line_ends64(last);
-        }
+        n = n < MARKED_AT_ONCE ? n : MARKED_AT_ONCE;
+        bl_runs_mark(base + marked, n, w + marked / 64);
+        return marked + n;
 }
 
-/* The first CR or LF at p or behind, or the end. p never goes back. */
+/* The first CR or LF at p or behind, or the end. */
 static inline const char *find_crlf(struct lines *ln, const char *p)
 {
+        size_t i = (size_t)(p - ln->base);
+
         for (;;) {
                 uint64_t bits;
 
-                if (p - ln->block >= 64)
-                        load_block(ln, p);
-                bits = ln->bits >> (p - ln->block);
+                if (i >= ln->marked) {
+                        if (ln->base + ln->marked == ln->end)
+                                return ln->end;
+                        ln->marked = mark_more(ln->base, ln->marked, ln->end, ln->w);
+                }
+                bits = ln->w[i / 64].line >> i % 64;
                 if (bits)
-                        return p + __builtin_ctzll(bits);
-                p = ln->block + 64;
-                if (p >= ln->end)
-                        return ln->end;
+                        return ln->base + i + __builtin_ctzll(bits);
+                i = (i | 63) + 1;
         }
 }
 
@@ -179,22 +163,24 @@ static bool mentions_sip(const char *p, const char *end)
 static void check_ruri(struct parse *ps)
 {
         struct bl_msg *m = ps->m;
-        struct bl_uri uri;
 
-        if (m->ruri.n && *m->ruri.p == '<')
+        if (m->uri.all.n == m->ruri.n)
+                return; /* in its usual form */
+        if (*m->ruri.p == '<')
                 malformed(ps, m->ruri.p, "Request-URI in angle brackets"); /* RFC 3261 7.1 */
-        else if (bl_uri_parse(m->ruri, &uri) < 0)
+        else if (bl_uri_parse(m->ruri, &m->uri) < 0)
                 malformed(ps, m->ruri.p, "Malformed Request-URI");
-        else if (uri.headers.n)
-                malformed(ps, uri.headers.p, "Headers in the Request-URI"); /* RFC 3261 19.1.2 */
-        else if (uri.scheme == BL_SCHEME_OTHER)
+        else if (m->uri.headers.n)
+                malformed(ps, m->uri.headers.p, "Headers in the Request-URI"); /* RFC 3261 19.1.2 */
+        else if (m->uri.scheme == BL_SCHEME_OTHER)
                 fail(ps, BL_EPROTO, 416, m->ruri.p, "Unsupported URI Scheme"); /* RFC 3261 16.3 item 2 */
 }
 
 /* Method SP Request-URI SP SIP-Version, RFC 3261 7.1: single spaces and none elsewhere. Returns where it went wrong, or
  * NULL. */
-static const char *split_request_line(struct bl_msg *m, const char *p, const char *end, const char **ret_version)
+static const char *split_request_line(struct parse *ps, const char *p, const char *end, const char **ret_version)
 {
+        struct bl_msg *m = ps->m;
         const char *q = bl_scan_few(p, end, C_TOKEN);
 
         m->is_request = true;
@@ -207,13 +193,15 @@ static const char *split_request_line(struct bl_msg *m, const char *p, const cha
         if (q == end || q == p)
                 return p;
         m->ruri = bl_str_make(p, (size_t)(q - p));
+        if (bl_usual_uri(ps->runs, p, q, &m->uri) != q) /* all its runs end at the space or before */
+                m->uri.all.n = 0;
         *ret_version = q + 1;
         return version_kind(q + 1, end) == 0 ? q + 1 : NULL;
 }
 
 static void parse_request_line(struct parse *ps, const char *p, const char *end)
 {
-        const char *version = end, *wrong = split_request_line(ps->m, p, end, &version);
+        const char *version = end, *wrong = split_request_line(ps, p, end, &version);
 
         if (wrong && !mentions_sip(p, end)) {
                 ps->m->is_request = false;
@@ -235,6 +223,7 @@ static void parse_status_line(struct parse *ps, const char *p, const char *end)
         int version = version_kind(p, q ? q : end);
 
         m->is_request = false;
+        m->uri.all = bl_str_make("", 0);
         if (version != 2 || !q)
                 return fail(ps, version == 1 ? BL_EPROTO : BL_EMALFORMED, 0, p, "Malformed status line");
         p = q + 1;
@@ -249,7 +238,7 @@ static void parse_status_line(struct parse *ps, const char *p, const char *end)
 }
 
 /* Returns where the headers start, or NULL. */
-static const char *parse_start_line(struct parse *ps, struct lines *ln)
+__attribute__((noinline)) static const char *parse_start_line(struct parse *ps, struct lines *ln)
 {
         const char *p = ps->start, *line_end = find_crlf(ln, p);
 
@@ -293,37 +282,20 @@ __attribute__((cold, noinline)) static bool grow(struct parse *ps)
         return true;
 }
 
-/* The first colon of [p, end), or `end`. Names are short. */
-static inline const char *find_colon(const char *p, const char *end)
-{
-#ifdef __SSE2__
-        if (end - p >= 16) {
-                bl_octets16 v;
-                unsigned mask;
-
-                memcpy(&v, p, 16);
-                mask = bl_mask16((bl_octets16)(v == bl_splat(':')));
-                if (mask)
-                        return p + __builtin_ctz(mask);
-                p += 16;
-        }
-#endif
-        while (p < end && *p != ':')
-                p++;
-        return p;
-}
-
 /*
  * The name of the line at p: its id, and where it ends (its colon at *ret_colon). A name that we know is one; of any
  * other each octet has to be looked at. NULL when it is none.
  */
-static inline const char *scan_name(const char *p, const char *line_end, const char **ret_colon, enum bl_hid *ret_id)
+static inline const char *scan_name(struct bl_runs r, const char *p, const char *line_end, const char **ret_colon,
+                                    enum bl_hid *ret_id)
 {
-        const char *colon = find_colon(p, line_end), *name_end = colon;
+        const char *colon = bl_run_end(r, p), *name_end;
 
+        if (*colon != ':')
+                colon = bl_scan_to(colon, line_end, ':', ':');
         if (colon == line_end || colon == p)
                 return NULL;
-        *ret_colon = colon;
+        *ret_colon = name_end = colon;
         *ret_id = bl_hid_fold(p, (size_t)(colon - p));
         if (*ret_id != BL_H_OTHER)
                 return colon;
@@ -364,42 +336,47 @@ static inline void chain_header(struct parse *ps, enum bl_hid id, unsigned n)
         m->last[id] = (uint16_t)n;
 }
 
-/* Returns where the headers ended: at the empty line, or at the line that could not be indexed. */
-static const char *index_lines(struct parse *ps, struct lines ln, const char *p)
+/* The header of the line at p, in the next free place of the index; NULL and the error when it has no name. */
+static inline struct bl_hdr *index_line(struct parse *ps, struct bl_hdr *h, const char *p, const char *line_end,
+                                        const char *next)
 {
-        const char *const start = ps->start;
+        const char *colon, *name_end;
+        struct bl_str value;
+        enum bl_hid id;
+
+        name_end = scan_name(ps->runs, p, line_end, &colon, &id);
+        if (!name_end || name_end - p > 255) {
+                malformed(ps, p, name_end ? "Header name too long" : "Header line without a name and colon");
+                return NULL;
+        }
+        value = trim_value(colon + 1, line_end);
+        h->id = (uint8_t)id;
+        h->name_len = (uint8_t)(name_end - p);
+        h->next = BL_HDR_NONE;
+        h->name = (uint32_t)(p - ps->runs.base);
+        h->value = (uint32_t)(value.p - ps->runs.base);
+        h->value_len = (uint16_t)value.n;
+        h->line_len = (uint16_t)(next - p);
+        return h;
+}
+
+/* Returns where the headers ended: at the empty line, or at the line that could not be indexed. */
+__attribute__((noinline)) static const char *index_lines(struct parse *ps, struct lines ln, const char *p)
+{
         unsigned n = 0;
 
         for (;;) {
-                const char *line_end = p, *next, *v, *name_end;
-                struct bl_hdr *h;
-                struct bl_str value;
-                enum bl_hid id;
+                const char *line_end = p, *next;
 
                 if (ln.end - p >= 2 && is_crlf(p))
                         return p;
                 next = line_next(ps, &ln, p, &line_end);
-                if (!next)
+                if (!next || (n == ps->cap && !grow(ps)))
                         return p;
-                name_end = scan_name(p, line_end, &v, &id);
-                if (!name_end || name_end - p > 255) {
-                        malformed(ps, p, name_end ? "Header name too long" : "Header line without a name and colon");
-                        p = next;
-                        continue;
+                if (index_line(ps, &ps->h[n], p, line_end, next)) {
+                        chain_header(ps, (enum bl_hid)ps->h[n].id, n);
+                        ps->m->n = (uint16_t)++n;
                 }
-                if (n == ps->cap && !grow(ps))
-                        return p;
-                value = trim_value(v + 1, line_end);
-                h = &ps->h[n];
-                h->id = (uint8_t)id;
-                h->name_len = (uint8_t)(name_end - p);
-                h->next = BL_HDR_NONE;
-                h->name = (uint32_t)(p - start);
-                h->value = (uint32_t)(value.p - start);
-                h->value_len = (uint16_t)value.n;
-                h->line_len = (uint16_t)(next - p);
-                chain_header(ps, id, n);
-                ps->m->n = (uint16_t)++n;
                 p = next;
         }
 }
@@ -440,25 +417,29 @@ static void parse_body(struct parse *ps, bool datagram)
 }
 
 /* 1*DIGIT LWS Method, RFC 3261 8.1.1.5 */
-static void parse_cseq(struct parse *ps)
+__attribute__((noinline)) static void parse_cseq(struct parse *ps)
 {
         struct bl_msg *m = ps->m;
         struct bl_str v = bl_msg_value(m, BL_H_CSEQ);
-        const char *end = v.p + v.n, *q = bl_scan_run(v.p, end, C_DIGIT), *name = bl_scan_lws(q, end);
+        const char *end = v.p + v.n, *q = bl_scan_few(v.p, end, C_DIGIT), *name = bl_scan_lws(q, end);
         uint32_t number;
         int rc = parse_u32(bl_str_make(v.p, (size_t)(q - v.p)), &number);
 
         if (q > v.p && (rc == BL_ELIMIT || (rc == 0 && number > INT32_MAX)))
                 return fail(ps, BL_EPROTO, 400, v.p, "CSeq number out of range");
-        if (rc < 0 || name == q || name == end || bl_scan_run(name, end, C_TOKEN) != end)
+        if (rc < 0 || name == q || name == end || bl_usual_run(ps->runs, name, C_TOKEN) != end)
                 return malformed(ps, v.p, "Malformed CSeq");
         m->cseq.number = number;
         m->cseq.method_name = bl_str_make(name, (size_t)(end - name));
+        if (m->is_request && bl_str_eq(m->method_name, m->cseq.method_name)) {
+                m->cseq.method = m->method;
+                return;
+        }
         m->cseq.method = bl_method_from(m->cseq.method_name);
-        if (!m->is_request)
-                m->method = m->cseq.method;
-        else if (m->method != m->cseq.method || !bl_str_eq(m->method_name, m->cseq.method_name))
+        if (m->is_request)
                 fail(ps, BL_EPROTO, 400, name, "CSeq method does not match");
+        else
+                m->method = m->cseq.method;
 }
 
 static void parse_party(struct parse *ps, enum bl_hid id, const char *text, struct bl_str *ret_tag)
@@ -466,6 +447,9 @@ static void parse_party(struct parse *ps, enum bl_hid id, const char *text, stru
         struct bl_str v = bl_msg_value(ps->m, id);
         struct bl_nameaddr na;
 
+        if (v.n && bl_usual_nameaddr(ps->runs, v.p, v.p + v.n, &na, ret_tag) == v.p + v.n)
+                return;
+        *ret_tag = bl_str_make("", 0);
         if (v.n == 0 || bl_nameaddr_scan(v.p, v.p + v.n, &na, ret_tag) != v.p + v.n || na.star)
                 malformed(ps, v.p, text);
 }
@@ -476,7 +460,7 @@ static void parse_call_id(struct parse *ps)
 
         ps->m->call_id = v;
         /* more than `word`, for peers that put "=" there */
-        if (v.n == 0 || bl_scan_run(v.p, v.p + v.n, C_VISIBLE) != v.p + v.n)
+        if (v.n == 0 || bl_usual_run(ps->runs, v.p, C_VISIBLE) != v.p + v.n)
                 malformed(ps, v.p, "Malformed Call-ID");
 }
 
@@ -532,7 +516,7 @@ static bool done_element(const char **p, const char *end)
 }
 
 /* All Via values: each is a hop that the answer must find back over. */
-static void parse_vias(struct parse *ps)
+__attribute__((noinline)) static void parse_vias(struct parse *ps)
 {
         struct bl_msg *m = ps->m;
         const struct bl_hdr *h = bl_msg_first(m, BL_H_VIA);
@@ -543,7 +527,9 @@ static void parse_vias(struct parse *ps)
                 struct bl_via lower, *via = top ? &m->via : &lower;
 
                 at = p;
-                p = bl_via_scan(p, end, via);
+                p = bl_usual_via(ps->runs, at, end, via);
+                if (!p)
+                        p = bl_via_scan(at, end, via);
                 if (!p || !done_element(&p, end)) {
                         if (top) /* enough to answer 400 to: RFC 4475 3.1.2.1 */
                                 (void)bl_via_scan_start(at, end, &m->via);
@@ -565,7 +551,9 @@ static void check_addresses(struct parse *ps, enum bl_hid id, bool need_angle, c
                 struct bl_nameaddr na;
 
                 at = p;
-                p = bl_nameaddr_scan(p, end, &na, NULL);
+                p = bl_usual_nameaddr(ps->runs, at, end, &na, NULL);
+                if (!p)
+                        p = bl_nameaddr_scan(at, end, &na, NULL);
                 if (!p || !done_element(&p, end) || (need_angle && !na.angle))
                         return malformed(ps, at, text);
                 star |= na.star;
@@ -618,21 +606,27 @@ static void parse_fields(struct parse *ps)
 
 /* ---- the whole ---- */
 
-static bool begin(struct parse *ps)
+/* The message with room for its index and its marks, which are made as the lines are found. */
+static struct bl_runs_word *begin(struct parse *ps)
 {
-        struct bl_msg *m = bl_arena_alloc(ps->arena, sizeof *m + HDR_FIRST_CAP * sizeof *ps->h);
+        size_t index = sizeof(struct bl_msg) + HDR_FIRST_CAP * sizeof *ps->h, n = (size_t)(ps->end - ps->start);
+        struct bl_msg *m = bl_arena_alloc(ps->arena, index + (n + 63) / 64 * sizeof(struct bl_runs_word));
+        struct bl_runs_word *words;
 
         if (!m) {
                 fail(ps, BL_ENOMEM, 503, ps->start, "Out of memory");
-                return false;
+                return NULL;
         }
-        memset(m, 0, sizeof *m);
+        words = (struct bl_runs_word *)(void *)((char *)m + index);
+        memset(m, 0, offsetof(struct bl_msg, first));
         memset(m->first, 0xff, sizeof m->first);
         ps->m = m;
         m->h = ps->h = (struct bl_hdr *)(void *)(m + 1);
         ps->cap = HDR_FIRST_CAP;
-        m->octets = bl_str_make(ps->start, (size_t)(ps->end - ps->start));
-        return true;
+        m->octets = bl_str_make(ps->start, n);
+        m->_runs = words;
+        ps->runs = (struct bl_runs){ps->start, words};
+        return words;
 }
 
 static int finish(struct parse *ps, struct bl_parse_error *ret_error)
@@ -656,6 +650,7 @@ int bl_msg_parse(struct bl_str in, bool datagram, struct bl_arena *arena, struct
                  struct bl_parse_error *ret_error)
 {
         struct parse ps = {.in = in.n ? in : bl_str_make("", 0), .arena = arena};
+        struct bl_runs_word *words;
         const char *headers;
 
         ps.start = ps.in.p;
@@ -666,10 +661,9 @@ int bl_msg_parse(struct bl_str in, bool datagram, struct bl_arena *arena, struct
                 fail(&ps, BL_EMALFORMED, 0, ps.start, "Empty");
         } else if (ps.end - ps.start > BL_MSG_MAX) {
                 fail(&ps, BL_ELIMIT, 513, ps.start, "Message Too Large");
-        } else if (begin(&ps)) {
-                struct lines ln = {.end = ps.end};
+        } else if ((words = begin(&ps))) {
+                struct lines ln = {.base = ps.start, .end = ps.end, .w = words};
 
-                load_block(&ln, ps.start);
                 headers = parse_start_line(&ps, &ln);
                 if (headers) {
                         index_headers(&ps, &ln, headers);

@@ -182,6 +182,12 @@ bool bl_via_scan_start(const char *p, const char *end, struct bl_via *v);
 /* `tag`, when not NULL, gets the first parameter of that name. */
 const char *bl_nameaddr_scan(const char *p, const char *end, struct bl_nameaddr *na, struct bl_str *tag);
 
+/* RFC 3261 8.1.1.7: with the magic cookie, and more, the branch alone names the transaction. */
+static inline bool bl_via_has_cookie(struct bl_str branch)
+{
+        return branch.n > 7 && memcmp(branch.p, "z9hG4bK", 7) == 0;
+}
+
 /* Equal as URI text (RFC 3261 19.1.4): escapes of octets that are not reserved decoded, case forgiven where `fold`.
  * uri_cmp.c */
 bool bl_text_eq(struct bl_str a, struct bl_str b, bool fold);

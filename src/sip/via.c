@@ -79,7 +79,6 @@ static const char *scan_sent_by(const char *p, const char *end, struct bl_via *v
 
 const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
 {
-        static const char magic[] = {'z', '9', 'h', 'G', '4', 'b', 'K'};
         const char *start = p, *stop;
         struct bl_param param;
         int rc;
@@ -103,7 +102,7 @@ const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
                 return NULL;
         v->params.n = (size_t)(stop - v->params.p);
         v->all = bl_str_make(start, (size_t)(stop - start));
-        v->rfc3261 = v->branch.n > sizeof magic && memcmp(v->branch.p, magic, sizeof magic) == 0;
+        v->rfc3261 = bl_via_has_cookie(v->branch);
         return p;
 }
 
