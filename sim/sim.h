@@ -188,6 +188,9 @@ const struct sim_msg *sim_trace_first(const struct sim *s); /* in order of sendi
 const struct sim_msg *sim_trace_next(const struct sim_msg *m);
 /* A line in the ladder among the messages; faults write theirs themselves. */
 void sim_note(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Notes one after another, log lines from warnings up among them ("h1: ts=... event=..."); *cursor starts with NULL.
+ * NULL: no more. */
+const char *sim_note_next(const struct sim *s, const void **cursor);
 /* The whole run for a reader: seed, then one line per message (time, from, arrow, to, start line and what tells
  * dialogs apart), faults and notes. Keep-alives only when `all`. */
 void sim_ladder(const struct sim *s, FILE *out, bool all);

@@ -177,6 +177,15 @@ void sim_note(struct sim *s, const char *fmt, ...)
         s->n_notes++;
 }
 
+const char *sim_note_next(const struct sim *s, const void **cursor)
+{
+        const struct note *o = *cursor ? ((const struct note *)*cursor)->next : s->note_first;
+        if (!o)
+                return NULL;
+        *cursor = o;
+        return o->text;
+}
+
 void trace_fini(struct sim *s)
 {
         for (struct tmsg *t = s->trace_first, *next; t; t = next) {
@@ -215,8 +224,8 @@ static struct bl_str line_of(struct bl_str *rest)
 static void print_msg(FILE *out, const struct sim_msg *m)
 {
         struct bl_str rest = m->octets, line;
-        fprintf(out, "%11.6f  %-8s %s %-8s %s ", seconds(m->sent_at), m->from->name, m->lost ? "──✗" : "──►",
-                m->to ? m->to->name : "?", m->tp == BL_UDP ? "udp" : "tcp");
+        fprintf(out, "%11.6f  %-8s %s %-8s %.*s ", seconds(m->sent_at), m->from->name, m->lost ? "──✗" : "──►",
+                m->to ? m->to->name : "?", BL_STR_ARG(bl_tp_param(m->tp)));
         if (!m->sip) {
                 fprintf(out, "(keep-alive, %zu octets)\n", m->octets.n);
                 return;

@@ -304,6 +304,8 @@ static void two_neighbours(struct world *w)
 {
         good = raw_new(w, "good");
         bad = raw_new(w, "bad");
+        world_cert(good->node, "sip:good.example", NULL);
+        world_cert(bad->node, "sip:bad.example", NULL);
         world_publish(w, "good.example", good->node);
         world_publish(w, "bad.example", bad->node);
         world_trust(w->home[1], "good.example", good->node);
@@ -342,16 +344,18 @@ static void a_record_route_of_somebody_else(struct world *w)
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
-                {.name = "registering_onto_anothers_p", .tell = registering_onto_anothers_p},
-                {.name = "tokens_that_are_none", .tell = tokens_that_are_none},
-                {.name = "crafted_routes_from_outside", .tell = crafted_routes_from_outside},
-                {.name = "crafted_routes_at_the_home", .tell = crafted_routes_at_the_home},
-                {.name = "a_registered_user_stays_herself", .tell = a_registered_user_stays_herself},
-                {.name = "an_evil_maddr", .tell = an_evil_maddr},
-                {.name = "a_path_from_a_stranger",
+                {.tls_too = true, .name = "registering_onto_anothers_p", .tell = registering_onto_anothers_p},
+                {.tls_too = true, .name = "tokens_that_are_none", .tell = tokens_that_are_none},
+                {.tls_too = true, .name = "crafted_routes_from_outside", .tell = crafted_routes_from_outside},
+                {.tls_too = true, .name = "crafted_routes_at_the_home", .tell = crafted_routes_at_the_home},
+                {.tls_too = true, .name = "a_registered_user_stays_herself", .tell = a_registered_user_stays_herself},
+                {.tls_too = true, .name = "an_evil_maddr", .tell = an_evil_maddr},
+                {.tls_too = true,
+                 .name = "a_path_from_a_stranger",
                  .tell = a_path_from_a_stranger,
                  .conf = {.policy = BL_HOME_ACCEPT, .home_no_auth = true}},
-                {.name = "a_record_route_of_somebody_else",
+                {.tls_too = true,
+                 .name = "a_record_route_of_somebody_else",
                  .tell = a_record_route_of_somebody_else,
                  .conf = {.prepare = two_neighbours, .home_conf = knows_both}},
         };
