@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "cli/admin.h"
+#include "cli/cert.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
 #include "cli/parse.h"
@@ -15,6 +16,7 @@ static const struct {
         int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum bl_exit */
 } verbs[] = {
         {"bindings", "which URI sticks to which flow of a running node", bl_admin_run},
+        {"cert", "a certificate authority and certificates for a lab", bl_cert_run},
         {"demo", "the main job before your eyes: calls that outlive their edges", bl_demo_run},
         {"flows", "the connections and UDP peers of a running node", bl_admin_run},
         {"key", "a new key for a cluster or a home", bl_key_run},

@@ -39,11 +39,13 @@ struct phone {
         struct bl_timer hangup;
         struct bl_timer answer;
         /* options */
-        const char *verb, *to, *text, *aor, *password, *auth_user, *transport, *bind, *outbound_proxy, *instance,
-                *user_agent;
+        const char *verb, *to, *text, *aor, *password, *auth_user, *bind, *outbound_proxy, *instance, *user_agent, *ca,
+                *cert, *key;
         struct bl_static_route map[MAPS];
         unsigned n_map;
         struct bl_addr dns[4];
+        enum bl_tp tp; /* --transport */
+        bool has_tp;
         unsigned n_dns, flows, expires, retry, duration, ring_ms, hangup_ms, wait_flows;
         bool legacy, auto_answer, interactive, did, registered, quiet_in, no_dns;
         int exit_code;
@@ -472,6 +474,9 @@ static const char USAGE[] =
         "  --map HOST=TP:IP:PORT  where a domain or cluster is, without DNS; may be repeated, tried in order\n"
         "  --dns IP[:PORT]        ask this name server instead of the system's\n"
         "  --outbound-proxy URI   start with this Route instead of discovery\n"
+        "  --transport TP         udp, tcp or tls, towards URIs that say none\n"
+        "  --ca FILE              whose signature on certificates we believe (default: as the system does)\n"
+        "  --cert FILE --key FILE our own certificate, for who asks for one (PEM; without --key it is in --cert, too)\n"
         "  --bind IP              local address of our flows\n"
         "  --flows N              registered flows wanted (default: all that the edge names)\n"
         "  --wait-flows N         begin the call or message when N flows are registered (default 1)\n"
@@ -536,28 +541,21 @@ enum {
         O_HANGUP,
         O_DURATION,
         O_RETRY,
+        O_TRANSPORT,
+        O_CA,
+        O_CERT,
+        O_KEY,
         O_HELP
 };
-static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
-                                        {"password", 1, NULL, O_PASSWORD},
-                                        {"auth-user", 1, NULL, O_AUTH_USER},
-                                        {"map", 1, NULL, O_MAP},
-                                        {"dns", 1, NULL, O_DNS},
-                                        {"outbound-proxy", 1, NULL, O_PROXY},
-                                        {"bind", 1, NULL, O_BIND},
-                                        {"flows", 1, NULL, O_FLOWS},
-                                        {"wait-flows", 1, NULL, O_WAIT},
-                                        {"expires", 1, NULL, O_EXPIRES},
-                                        {"retry", 1, NULL, O_RETRY},
-                                        {"instance", 1, NULL, O_INSTANCE},
-                                        {"legacy", 0, NULL, O_LEGACY},
-                                        {"ring", 1, NULL, O_RING},
-                                        {"no-answer", 0, NULL, O_NO_ANSWER},
-                                        {"hangup", 1, NULL, O_HANGUP},
-                                        {"duration", 1, NULL, O_DURATION},
-                                        {"interactive", 0, NULL, 'i'},
-                                        {"help", 0, NULL, O_HELP},
-                                        {NULL, 0, NULL, 0}};
+static const struct option OPTIONS[] = {
+        {"aor", 1, NULL, O_AOR},         {"password", 1, NULL, O_PASSWORD}, {"auth-user", 1, NULL, O_AUTH_USER},
+        {"map", 1, NULL, O_MAP},         {"dns", 1, NULL, O_DNS},           {"outbound-proxy", 1, NULL, O_PROXY},
+        {"bind", 1, NULL, O_BIND},       {"flows", 1, NULL, O_FLOWS},       {"wait-flows", 1, NULL, O_WAIT},
+        {"expires", 1, NULL, O_EXPIRES}, {"retry", 1, NULL, O_RETRY},       {"instance", 1, NULL, O_INSTANCE},
+        {"legacy", 0, NULL, O_LEGACY},   {"ring", 1, NULL, O_RING},         {"no-answer", 0, NULL, O_NO_ANSWER},
+        {"hangup", 1, NULL, O_HANGUP},   {"duration", 1, NULL, O_DURATION}, {"transport", 1, NULL, O_TRANSPORT},
+        {"ca", 1, NULL, O_CA},           {"cert", 1, NULL, O_CERT},         {"key", 1, NULL, O_KEY},
+        {"interactive", 0, NULL, 'i'},   {"help", 0, NULL, O_HELP},         {NULL, 0, NULL, 0}};
 
 static bool one_option(struct phone *p, int o)
 {
@@ -607,6 +605,20 @@ static bool one_option(struct phone *p, int o)
                 return number("--hangup", optarg, &p->hangup_ms);
         case O_DURATION:
                 return number("--duration", optarg, &p->duration);
+        case O_CA:
+                p->ca = optarg;
+                return true;
+        case O_CERT:
+                p->cert = optarg;
+                return true;
+        case O_KEY:
+                p->key = optarg;
+                return true;
+        case O_TRANSPORT:
+                p->has_tp = true;
+                return bl_tp_from(bl_str_z(optarg), &p->tp) == 0 && bl_world_speaks(p->tp)
+                               ? true
+                               : bad("--transport: udp, tcp or tls, not", optarg);
         case 'i':
                 p->interactive = true;
                 return true;
@@ -654,12 +666,30 @@ static int parse(struct phone *p, int argc, char **argv)
 
 /* --- the program --- */
 
+/* Without --ca or --cert they are read only when the transport shows that they will be needed. */
+static int load_creds(const struct phone *p, struct bl_sb *err, struct bl_creds **ret_creds)
+{
+        struct bl_creds_pair pair = {bl_str_z(p->cert), bl_str_z(p->key)};
+        struct bl_creds_conf conf = {
+                .pairs = &pair, .n_pairs = p->cert ? 1 : 0, .ca = p->ca ? bl_str_z(p->ca) : BL_STR("system")};
+        bool needed = p->ca || p->cert || (p->has_tp && bl_tp_is_secure(p->tp));
+        for (unsigned i = 0; i < p->n_map; i++)
+                needed = needed || bl_tp_is_secure(p->map[i].tp);
+        if (p->key && !p->cert) {
+                bl_sb_addz(err, "--key: name its certificate too, by --cert");
+                return BL_EINVAL;
+        }
+        return needed ? bl_creds_new(&conf, err, ret_creds) : 0;
+}
+
 static struct bl_ua_stack_conf stack_conf(const struct phone *p)
 {
         struct bl_ua_stack_conf c = {0};
         c.hop.map = p->map;
         c.hop.n_map = p->n_map;
         c.hop.dns = true;
+        c.hop.has_transport = p->has_tp;
+        c.hop.transport = p->tp;
         c.hop.may_open = true;
         c.hop.ping_every_ms = UINT32_MAX; /* keep-alives follow Flow-Timer */
         return c;
@@ -709,9 +739,20 @@ int bl_ua_run(int argc, char **argv)
                 return bad("not a URI, write sip:user@domain", p.to), BL_EXIT_USAGE;
         if (p.bind && bl_addr_parse(bl_str_z(p.bind), &local) < 0)
                 return bad("--bind: not an address", p.bind), BL_EXIT_USAGE;
-        struct bl_world_conf wc = {
-                .dns = p.dns, .n_dns = p.n_dns, .log_level = BL_LOG_WARN, .node = bl_str_z("ua"), .source = local};
-        if (bl_world_new(&wc, &eb, &p.world) < 0) {
+        struct bl_creds *creds = NULL;
+        if (load_creds(&p, &eb, &creds) < 0) {
+                fprintf(stderr, "belay ua: %.*s\n", (int)eb.n, err);
+                return BL_EXIT_USAGE;
+        }
+        struct bl_world_conf wc = {.creds = creds,
+                                   .dns = p.dns,
+                                   .n_dns = p.n_dns,
+                                   .log_level = BL_LOG_WARN,
+                                   .node = bl_str_z("ua"),
+                                   .source = local};
+        rc = bl_world_new(&wc, &eb, &p.world);
+        bl_creds_unref(creds);
+        if (rc < 0) {
                 fprintf(stderr, "belay ua: %.*s\n", (int)eb.n, err);
                 return BL_EXIT_NO;
         }

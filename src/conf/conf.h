@@ -33,7 +33,7 @@
 enum bl_conf_type {                 /* -> the member's C type */
                     BL_CONF_STR,    /* struct bl_str; min, max: its length; NUL-terminated behind its end */
                     BL_CONF_PATH,   /* struct bl_str: a file, made relative to the configuration file's folder;
-                                       NUL-terminated */
+                                       NUL-terminated. A word of `names` is none and stays as it is */
                     BL_CONF_DOMAIN, /* struct bl_str: a host name, made lower case, without a final dot; an address too
                                      */
                     BL_CONF_BOOL,   /* bool: true, false, yes, no, on, off */
@@ -72,7 +72,7 @@ struct bl_conf_option {
         const char *def;                   /* as in the file; NULL: zeroed when absent */
         uint64_t min, max;                 /* of the number, length, or count of entries; both 0: no limits */
         uint16_t default_port;             /* ADDR, POINT; 0 with POINT: the transport's own */
-        const char *const *names;          /* ENUM, POINT: ends with NULL */
+        const char *const *names;          /* ENUM, POINT, PATH: ends with NULL */
         const struct bl_conf_option *elem; /* LIST, MAP: what each value is (its at: offset inside the item) */
         size_t elem_size;                  /* LIST, MAP: of one item; 0 for a LIST = elem->size */
         bool domain_keys;                  /* MAP: keys are domains, made lower case */

@@ -30,6 +30,9 @@ static void put_type(struct bl_sb *b, const struct bl_conf_option *o)
         if (o->type == BL_CONF_ENUM) {
                 for (size_t i = 0; o->names[i]; i++)
                         bl_sb_fmt(b, "%s`%s`", i ? ", " : "", o->names[i]);
+        } else if (o->type == BL_CONF_PATH && o->names) {
+                for (size_t i = 0; o->names[i]; i++)
+                        bl_sb_fmt(b, ", or `%s`", o->names[i]);
         } else if (o->type == BL_CONF_LIST || o->type == BL_CONF_MAP) {
                 put_type(b, o->elem);
         } else if (o->type == BL_CONF_POINT && o->names) {

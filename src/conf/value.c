@@ -189,12 +189,18 @@ static bool read_str(struct load *l, const struct bl_conf_option *o, const struc
 }
 
 /* Relative to the folder of the configuration file, wherever the program was started. */
-static bool read_path(struct load *l, const struct node *node, void *at)
+static bool read_path(struct load *l, const struct bl_conf_option *o, const struct node *node, void *at)
 {
         struct bl_str file = bl_str_z(l->file), path = node->text, folder = {0};
         if (path.n == 0 || bl_str_find(path, '\0') >= 0) {
                 bl_report(l, node, "is not the name of a file");
                 return false;
+        }
+        for (size_t i = 0; o->names && o->names[i]; i++) {
+                if (bl_str_eq(path, bl_str_z(o->names[i]))) {
+                        *(struct bl_str *)at = path;
+                        return true;
+                }
         }
         for (size_t i = 0; i < file.n; i++) {
                 if (file.p[i] == '/')
@@ -298,7 +304,7 @@ static bool read_point(struct load *l, const struct bl_conf_option *o, const str
         }
         if (!more || bl_tp_from(word, &p.tp) < 0) {
                 bl_report(l, node,
-                          "\"%.*s\" does not begin with a transport; write udp or tcp and an address, like "
+                          "\"%.*s\" does not begin with a transport; write udp, tcp or tls and an address, like "
                           "udp 192.0.2.1:5060%.*s",
                           BL_STR_ARG(node->text), BL_STR_ARG(bl_sb_str(&b)));
                 return false;
@@ -329,7 +335,7 @@ bool bl_value_read(struct load *l, const struct bl_conf_option *o, const struct 
         case BL_CONF_STR:
                 return read_str(l, o, node, at);
         case BL_CONF_PATH:
-                return read_path(l, node, at);
+                return read_path(l, o, node, at);
         case BL_CONF_DOMAIN:
                 return read_domain(l, node, at);
         case BL_CONF_BOOL:

@@ -17,8 +17,10 @@ struct bl_static_route {    /* the static map: for clients and nodes without DNS
 };
 struct bl_hops_conf {
         const struct bl_static_route *map;
-        unsigned n_map;             /* borrowed for life */
-        bool dns;                   /* ask DNS where the map is silent */
+        unsigned n_map;     /* borrowed for life */
+        bool dns;           /* ask DNS where the map is silent */
+        bool has_transport; /* a client's: sip URIs without a transport of their own mean `transport` */
+        enum bl_tp transport;
         uint32_t keep_bindings_ms;  /* after a flow of ours closed; 0 = 10 s (D6) */
         uint32_t failover_after_ms; /* 0 = 1 s; holds only towards belay (Via ;sticky) or configured neighbours */
         uint32_t failed_target_ms;  /* a target that failed is tried last for; 0 = 10 s */

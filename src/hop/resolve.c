@@ -52,7 +52,7 @@ static enum bl_tp tp_secured(enum bl_tp tp)
         return tp == BL_WS || tp == BL_WSS ? BL_WSS : BL_TLS;
 }
 
-static int plan_make(const struct bl_uri *u, bool use_maddr, struct plan *p)
+static int plan_make(const struct bl_hops_conf *conf, const struct bl_uri *u, bool use_maddr, struct plan *p)
 {
         struct bl_str v;
         *p = (struct plan){.name = u->host, .host = u->host, .port = u->port};
@@ -62,6 +62,9 @@ static int plan_make(const struct bl_uri *u, bool use_maddr, struct plan *p)
         if (bl_uri_param(u, BL_STR("transport"), &v)) {
                 if (bl_tp_from(v, &p->tp) < 0)
                         return BL_ENOENT; /* sctp, or nothing we know */
+                p->has_tp = true;
+        } else if (conf->has_transport) {
+                p->tp = conf->transport;
                 p->has_tp = true;
         }
         if (p->secure)
@@ -375,7 +378,7 @@ int hop_resolve(struct bl_hops *h, struct bl_resolve *r, const struct bl_uri *ur
                 struct bl_target ret[BL_HOP_TARGETS])
 {
         struct plan p;
-        int rc = plan_make(uri, use_maddr, &p);
+        int rc = plan_make(&h->conf, uri, use_maddr, &p);
         if (rc < 0)
                 return rc;
         struct walk w = {.h = h, .p = &p, .since = h->env->now, .spread = spread, .to = ret};

@@ -134,7 +134,8 @@ static void tell(struct worker *w, struct flow *f)
         if ((what & LATER_WRITABLE) && f->state == FLOW_UP)
                 ev->writable(&w->env, id, f->user);
         if (what & LATER_DOWN) {
-                ev->down(&w->env, id, f->user, f->why);
+                if (!f->untold)
+                        ev->down(&w->env, id, f->user, f->why);
                 bl_handle_drop(w, f);
         }
 }
@@ -176,14 +177,14 @@ void bl_handle_fini(struct worker *w)
 
 bool bl_world_speaks(enum bl_tp tp)
 {
-        return tp == BL_UDP || tp == BL_TCP;
+        return tp == BL_UDP || tp == BL_TCP || tp == BL_TLS;
 }
 
 static int op_open(struct env *env, const struct bl_target *t, void *user, bl_flow_id *ret_flow)
 {
         struct worker *w = bl_worker_of(env);
         struct flow *f;
-        if (!bl_world_speaks(t->tp))
+        if (!bl_world_speaks(t->tp) || (bl_tp_is_secure(t->tp) && !w->plain))
                 return -EPROTONOSUPPORT;
         int rc = bl_handle_new(w, &f);
         if (rc < 0)

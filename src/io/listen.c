@@ -52,7 +52,8 @@ static int complain(struct bl_sb *err, const struct bl_world_listener *l, int rc
                 bl_sb_addz(err, "no file descriptors left; raise the limit (LimitNOFILE, ulimit -n)");
                 break;
         case EPROTONOSUPPORT:
-                bl_sb_addz(err, "only udp and tcp can be listened on");
+                bl_sb_addz(err, l->tp == BL_TLS ? "there is no certificate to show there"
+                                                : "only udp, tcp and tls can be listened on");
                 break;
         default:
                 bl_sb_addz(err, bl_err_text(rc));
@@ -71,7 +72,7 @@ static int new_socket(const struct bl_world_listener *l)
                 return -errno;
         if (v6)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-        if (l->tp == BL_TCP) /* connections of an earlier run that are still dying do not hold the port */
+        if (bl_tp_is_stream(l->tp)) /* connections of an earlier run that are still dying do not hold the port */
                 (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         return fd;
 }
@@ -91,7 +92,7 @@ static int probe(struct bl_world_listener *l)
         if (fd < 0)
                 return fd;
         int rc = bind_to(fd, &l->addr);
-        if (rc == 0 && l->tp == BL_TCP && listen(fd, 1) < 0)
+        if (rc == 0 && bl_tp_is_stream(l->tp) && listen(fd, 1) < 0)
                 rc = -errno;
         if (rc == 0 && l->addr.port == 0)
                 rc = bl_sockaddr_local(fd, &l->addr);
@@ -109,7 +110,7 @@ static int open_one(const struct bl_world_listener *l)
                 rc = -errno;
         if (rc == 0)
                 rc = bind_to(fd, &l->addr);
-        if (rc == 0 && l->tp == BL_TCP && listen(fd, BACKLOG) < 0)
+        if (rc == 0 && bl_tp_is_stream(l->tp) && listen(fd, BACKLOG) < 0)
                 rc = -errno;
         if (rc == 0)
                 return fd;
@@ -143,7 +144,7 @@ static int take_passed(struct passed *p, const struct bl_world_listener *l)
                 p->taken[i] = true;
                 len = sizeof(listening);
                 (void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
-                if (l->tp == BL_TCP && !listening && listen(fd, BACKLOG) < 0)
+                if (bl_tp_is_stream(l->tp) && !listening && listen(fd, BACKLOG) < 0)
                         continue;
                 (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
                 (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -177,7 +178,7 @@ static int bind_listener(struct bl_world *world, unsigned i, struct passed *p)
 {
         struct bl_world_listener *l = &world->listeners[i];
         int rc = 0, fd = take_passed(p, l);
-        if (!bl_world_speaks(l->tp))
+        if (!bl_world_speaks(l->tp) || (bl_tp_is_secure(l->tp) && !world->creds))
                 return -EPROTONOSUPPORT;
         if (l->addr.family != 4 && l->addr.family != 6)
                 return -EAFNOSUPPORT;

@@ -181,6 +181,7 @@ void bl_sock_close(struct sock *s)
                 uv_close((uv_handle_t *)s->poll, handle_closed);
         }
         s->closing = true;
+        bl_secure_end(s);
         close(s->fd);
         s->fd = -1;
 }

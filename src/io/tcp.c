@@ -24,7 +24,7 @@ static int wanted(const struct sock *s)
         const struct flow *f = s->flow;
         int events = s->blocked ? UV_WRITABLE : 0;
         if (f && f->state == FLOW_OPENING)
-                return UV_WRITABLE;
+                return s->secure && s->secure->tls && !bl_tls_blocked(s->secure->tls) ? UV_READABLE : UV_WRITABLE;
         if (f && f->state == FLOW_UP && !f->paused)
                 events |= UV_READABLE;
         if (!f && s->ended) /* lingering: only the far end's last octets are still to come */
@@ -54,6 +54,7 @@ static void linger_over(struct bl_timer *t)
 static void end_our_side(struct sock *s)
 {
         s->ended = true;
+        bl_secure_bye(s);
         if (shutdown(s->fd, SHUT_WR) < 0) {
                 bl_sock_close(s);
                 return;
@@ -67,6 +68,7 @@ void bl_tcp_detach(struct sock *s, bool linger)
         s->flow = NULL;
         bl_wheel_disarm(w->wheel, &s->timer);
         if (!linger) {
+                bl_secure_bye(s);
                 bl_sock_close(s);
                 return;
         }
@@ -141,32 +143,47 @@ static void after_write(struct sock *s)
                 end_our_side(s);
 }
 
-static void write_out(struct sock *s)
+/* From the front of the queue: octets of it, or -errno. */
+static ssize_t put(struct sock *s)
 {
         struct iovec iov[WRITE_IOV];
+        size_t n = 0;
+        if (s->secure)
+                return bl_secure_put(s);
+        for (struct seg *g = s->queue; g && n < WRITE_IOV; g = g->next) {
+                size_t skip = n == 0 ? s->written : 0;
+                iov[n++] = (struct iovec){g->buf->data + skip, g->buf->len - skip};
+        }
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
+        ssize_t sent = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return sent >= 0 ? sent : -errno;
+}
+
+static void write_out(struct sock *s)
+{
+        bool moved = false;
         s->blocked = false;
         while (s->queue) {
-                size_t n = 0;
-                for (struct seg *g = s->queue; g && n < WRITE_IOV; g = g->next) {
-                        size_t skip = n == 0 ? s->written : 0;
-                        iov[n++] = (struct iovec){g->buf->data + skip, g->buf->len - skip};
-                }
-                struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
-                ssize_t sent = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+                ssize_t sent = put(s);
                 if (sent >= 0) {
                         written(s, (size_t)sent);
-                } else if (errno == EAGAIN) {
+                        moved = true;
+                } else if (sent == -EAGAIN) {
                         s->blocked = true;
                         break;
-                } else if (errno != EINTR) {
-                        int err = errno;
+                } else if (sent != -EINTR) {
                         if (s->flow)
-                                bl_handle_down(s->w, s->flow, -err, false);
+                                bl_handle_down(s->w, s->flow, (int)sent, false);
                         else
                                 bl_sock_close(s);
                         return;
                 }
         }
+        if (!s->blocked)
+                s->blocked_at = 0;
+        else if (moved || !s->blocked_at)
+                s->blocked_at = s->w->env.now;
+        bl_tcp_watch(s);
         after_write(s);
         if (!s->closing)
                 rearm(s);
@@ -203,12 +220,49 @@ int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
         return 0;
 }
 
+/* ---- a far end that holds things up ---- */
+
+/* When that will have lasted too long; 0: nothing is held up. */
+static bl_us stuck_at(const struct sock *s)
+{
+        bl_us since = s->blocked_at, partial = s->secure ? s->secure->partial_at : 0;
+        if (partial && (!since || partial < since))
+                since = partial;
+        return since ? since + BL_MS(s->w->world->conf.stuck_timeout_ms) : 0;
+}
+
+/* One timer, moved lazily: that things go on again is only noted. */
+static void look_if_stuck(struct bl_timer *t)
+{
+        struct sock *s = BL_CONTAINER(t, struct sock, timer);
+        bl_us at = stuck_at(s);
+        if (at > s->w->env.now) {
+                bl_wheel_arm(s->w->wheel, t, at);
+        } else if (at) {
+                bl_count(s->w->stuck_total);
+                bl_handle_down(s->w, s->flow, -ETIMEDOUT, false);
+        }
+}
+
+void bl_tcp_watch(struct sock *s)
+{
+        bl_us at = stuck_at(s);
+        if (!at || !s->flow || s->flow->state != FLOW_UP || bl_timer_armed(&s->timer))
+                return;
+        s->timer.fire = look_if_stuck;
+        bl_wheel_arm(s->w->wheel, &s->timer, at);
+}
+
 /* ---- in ---- */
 
 static void read_in(struct sock *s)
 {
         struct worker *w = s->w;
         struct flow *f = s->flow;
+        if (s->secure) {
+                bl_secure_read(s);
+                return;
+        }
         for (int i = 0; i < STREAM_READS && s->flow == f && f->state == FLOW_UP && !f->paused; i++) {
                 ssize_t n = recv(s->fd, w->read_buf, STREAM_READ, MSG_DONTWAIT);
                 if (n > 0) {
@@ -245,6 +299,13 @@ static void connect_over(struct bl_timer *t)
         bl_handle_down(s->w, s->flow, -ETIMEDOUT, false);
 }
 
+static void shake(struct sock *s)
+{
+        bl_secure_shake(s);
+        if (!s->closing)
+                rearm(s);
+}
+
 /* The attempt ended, well or not. */
 static void connected(struct sock *s)
 {
@@ -261,6 +322,13 @@ static void connected(struct sock *s)
                 rc = -ECONNREFUSED;
         if (rc < 0) {
                 bl_handle_down(w, f, rc, false);
+                return;
+        }
+        if (s->secure) {
+                if ((rc = bl_secure_begin(s, false)) < 0)
+                        bl_handle_down(w, f, rc, false);
+                else
+                        shake(s);
                 return;
         }
         f->state = FLOW_UP;
@@ -304,8 +372,10 @@ int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
         struct sock *s = bl_sock_new(w, fd, SOCK_TCP);
         if (!s)
                 return BL_ENOMEM;
+        rc = t->tp == BL_TLS ? bl_secure_want(s, t) : 0;
+        if (rc == 0)
+                rc = bl_sock_poll(s, UV_WRITABLE);
         s->flow = f;
-        rc = bl_sock_poll(s, UV_WRITABLE);
         if (rc < 0) {
                 bl_sock_close(s);
                 return rc;
@@ -320,7 +390,10 @@ void bl_tcp_event(struct sock *s, int events)
 {
         bl_worker_enter(s->w);
         if (s->flow && s->flow->state == FLOW_OPENING) {
-                connected(s);
+                if (s->secure && s->secure->tls)
+                        shake(s);
+                else
+                        connected(s);
                 return;
         }
         if ((events & UV_WRITABLE) && (s->queue || s->blocked))
@@ -368,8 +441,8 @@ static void accepted(struct sock *listener, int fd)
         options(fd);
         int rc = bl_handle_new(w, &f);
         if (rc == 0) {
-                f->tp = BL_TCP;
                 f->listener = listener->listener;
+                f->tp = w->world->listeners[f->listener].tp;
                 rc = bl_sockaddr_remote(fd, &f->remote);
         }
         if (rc == 0)
@@ -379,6 +452,8 @@ static void accepted(struct sock *listener, int fd)
                 fd = -1;
                 rc = s ? bl_sock_poll(s, UV_READABLE) : BL_ENOMEM;
         }
+        if (rc == 0 && s && f->tp == BL_TLS)
+                rc = bl_secure_want(s, NULL);
         if (rc < 0 || !s) { /* a peer that is gone already is no news */
                 if (s)
                         bl_sock_close(s);
@@ -395,6 +470,14 @@ static void accepted(struct sock *listener, int fd)
         }
         s->flow = f;
         f->sock = s;
+        if (s->secure) {
+                f->untold = true;
+                if ((rc = bl_secure_begin(s, true)) < 0)
+                        bl_handle_down(w, f, rc, false);
+                else
+                        shake(s);
+                return;
+        }
         f->state = FLOW_UP;
         bl_handle_peer(f, &peer);
         w->env.ev->up(&w->env, bl_handle_id(w, f), &peer, NULL);
@@ -403,7 +486,14 @@ static void accepted(struct sock *listener, int fd)
 void bl_tcp_accept_event(struct sock *s)
 {
         bl_worker_enter(s->w);
+        bool secure = bl_tp_is_secure(s->w->world->listeners[s->listener].tp);
         for (int i = 0; i < ACCEPTS && !s->closing; i++) {
+                if (secure && !bl_secure_room(s->w)) { /* they wait in the kernel */
+                        bl_sock_poll(s, 0);
+                        s->timer.fire = resume_accept;
+                        bl_wheel_arm(s->w->wheel, &s->timer, s->w->env.now + BL_MS(HANDSHAKES_PAUSE_MS));
+                        return;
+                }
                 int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd >= 0) {
                         accepted(s, fd);

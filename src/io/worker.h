@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "io/tls.h"
 #include "io/world.h"
 
 enum {
@@ -28,10 +29,24 @@ enum {
         LINGER_MS = 2000,  /* how long a closed stream may take to swallow its last octets */
         DRAIN_MS = 5000,   /* how long close(drain) may take to send what is queued */
         ACCEPT_PAUSE_MS = 500,
+        HANDSHAKES = 1024, /* of accepted connections, under way in one worker */
+        HANDSHAKES_PAUSE_MS = 20,
         USER_TIMEOUT_MS = 15000, /* octets not acknowledged: a silent death (protocol.md section 5) */
 };
 
 struct worker;
+struct sock;
+
+struct secure { /* a stream with TLS; see secure.c */
+        struct sock *owner;
+        struct bl_tls *tls; /* NULL: not connected yet */
+        struct bl_str name; /* ours: whom we wanted, also the key of its sessions */
+        bool ask_name, server;
+        enum bl_tls_ask ask;
+        struct bl_link shaking; /* accepted, in worker.shaking */
+        bl_us since;            /* of the handshake */
+        bl_us partial_at;       /* since when half a record has been waiting for its rest; 0: none does */
+};
 
 struct seg { /* one queued message of a stream, or one datagram that the socket had no room for */
         struct seg *next;
@@ -71,7 +86,9 @@ struct sock {
         /* streams: what is to be written; UDP: what the kernel had no room for */
         struct seg *queue, **queue_end;
         uint32_t written;      /* of the first in queue */
-        struct bl_timer timer; /* connect, drain, linger, accept pause */
+        bl_us blocked_at;      /* since when it got no octet rid */
+        struct bl_timer timer; /* connect, handshake, stuck, drain, linger, accept pause */
+        struct secure *secure; /* TLS; NULL: plain */
 };
 
 enum flow_state {
@@ -88,7 +105,8 @@ struct flow {
         enum flow_state state : 8;
         uint8_t later; /* LATER_…: what the end of this turn tells */
         enum bl_tp tp : 8;
-        bool ours, paused, want_writable;
+        bool paused, want_writable;
+        bool untold; /* accepted, and the core has not heard of it yet */
         uint16_t listener;
         int why;
         void *user;
@@ -157,6 +175,13 @@ struct worker {
         /* datagrams in, octets in */
         struct bl_udp_in *in;
         char *read_buf;
+        /* TLS; NULL without credentials */
+        char *plain, *record; /* what was deciphered; several messages on their way into one record */
+        struct bl_arena *names;
+        struct bl_resume *resume;
+        struct bl_link shaking; /* struct secure, oldest first */
+        unsigned n_shaking;
+        uint32_t creds_version;
         /* posts: newest first */
         _Atomic(struct bl_post *) posts;
         /* random octets, used from the end */
@@ -164,7 +189,8 @@ struct worker {
         size_t random_left;
         struct dns *dns;
         struct bl_query *failed_queries;
-        struct bl_counter *recv_total, *sent_total, *udp_lost, *icmp_total, *accept_refused, *flows_gauge;
+        struct bl_counter *recv_total, *sent_total, *udp_lost, *icmp_total, *accept_refused, *flows_gauge,
+                *handshakes_full, *handshakes_resumed, *handshakes_failed, *stuck_total;
 };
 
 struct bl_world {
@@ -174,6 +200,9 @@ struct bl_world {
         struct worker *workers; /* conf.workers */
         struct signal_watch *signals;
         _Atomic uint32_t stop_drain_ms; /* 0 = not; else 1 + ms */
+        uv_mutex_t creds_lock;          /* for the two below */
+        struct bl_creds *creds;
+        uint32_t creds_version; /* counts the changes */
         uv_thread_t thread[BL_WORLD_WORKERS_MAX];
 };
 
@@ -227,6 +256,20 @@ void bl_tcp_pause(struct worker *w, struct flow *f, bool stop);
 void bl_tcp_detach(struct sock *s, bool linger);
 void bl_tcp_accept_event(struct sock *s);
 void bl_tcp_event(struct sock *s, int events);
+void bl_tcp_watch(struct sock *s); /* ends the flow unless what holds it up now moves on in time */
+
+/* --- secure.c: TLS on the streams of tcp.c --- */
+int bl_secure_init(struct worker *w); /* 0, BL_ENOMEM */
+void bl_secure_fini(struct worker *w);
+/* The stream shall be one with TLS. `to`: we open it; NULL: accepted. 0, BL_ENOMEM; bl_secure_end undoes it. */
+int bl_secure_want(struct sock *s, const struct bl_target *to);
+int bl_secure_begin(struct sock *s, bool server); /* it is connected: 0, then bl_secure_shake; or < 0 */
+bool bl_secure_room(struct worker *w);            /* for one more handshake */
+void bl_secure_shake(struct sock *s);             /* goes on; in the end tells `up` */
+void bl_secure_read(struct sock *s);
+ssize_t bl_secure_put(struct sock *s); /* from the front of the queue: octets of it, or < 0 */
+void bl_secure_bye(struct sock *s);    /* nothing more will come from us */
+void bl_secure_end(struct sock *s);    /* frees; no-op on a plain one */
 
 /* --- sock.c --- */
 struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind); /* NULL without memory: fd is closed */

@@ -226,6 +226,10 @@ static void make_counters(struct worker *w)
         w->icmp_total = bl_stats_counter(s, "belay_io_icmp_errors_total", NULL, NULL);
         w->accept_refused = bl_stats_counter(s, "belay_io_accepts_refused_total", NULL, NULL);
         w->flows_gauge = bl_stats_counter(s, "belay_io_flows", NULL, NULL);
+        w->handshakes_full = bl_stats_counter(s, "belay_io_tls_handshakes_total", "result", "full");
+        w->handshakes_resumed = bl_stats_counter(s, "belay_io_tls_handshakes_total", "result", "resumed");
+        w->handshakes_failed = bl_stats_counter(s, "belay_io_tls_handshakes_total", "result", "failed");
+        w->stuck_total = bl_stats_counter(s, "belay_io_streams_stuck_total", NULL, NULL);
 }
 
 static int loop_init(struct worker *w)
@@ -259,6 +263,7 @@ static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
         bl_list_init(&w->lingering);
         bl_list_init(&w->closed);
         w->streams_fd = -1;
+        bl_list_init(&w->shaking);
         w->log.level = conf->log_level;
         w->log.json = conf->log_json;
         w->log.node = conf->node;
@@ -279,6 +284,8 @@ static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
         if (!w->env.pool || !w->env.stats || !w->wheel || !w->read_buf || !w->listeners)
                 return BL_ENOMEM;
         make_counters(w);
+        if (world->creds && bl_secure_init(w) < 0)
+                return BL_ENOMEM;
         return loop_init(w);
 }
 
@@ -301,6 +308,12 @@ static int copy_conf(struct bl_world *w, const struct bl_world_conf *conf)
                 w->conf.dns_timeout_ms = 1500;
         if (!w->conf.connect_timeout_ms)
                 w->conf.connect_timeout_ms = 10000;
+        if (!w->conf.handshake_timeout_ms)
+                w->conf.handshake_timeout_ms = 10000;
+        if (!w->conf.stuck_timeout_ms)
+                w->conf.stuck_timeout_ms = 30000;
+        if (conf->creds)
+                w->creds = bl_creds_ref(conf->creds);
         if (!w->conf.max_flows)
                 w->conf.max_flows = 1000000;
         return 0;
@@ -345,6 +358,11 @@ int bl_world_new(const struct bl_world_conf *conf, struct bl_sb *err, struct bl_
                 bl_sb_addz(err, "cannot start: no memory");
                 return BL_ENOMEM;
         }
+        if (uv_mutex_init(&w->creds_lock) != 0) {
+                free(w);
+                bl_sb_addz(err, "cannot start: no memory");
+                return BL_ENOMEM;
+        }
         process_wide();
         int rc = fill(w, conf, err);
         if (rc < 0)
@@ -380,6 +398,7 @@ static void worker_fini(struct worker *w)
                 for (int i = 0; i < CLOSE_ROUNDS && uv_loop_close(&w->loop) == UV_EBUSY; i++)
                         uv_run(&w->loop, UV_RUN_NOWAIT);
         }
+        bl_secure_fini(w);
         free(w->in);
         free(w->read_buf);
         free(w->listeners);
@@ -404,6 +423,8 @@ void bl_world_free(struct bl_world *w)
         }
         for (unsigned i = 0; w->workers && i < w->conf.workers; i++)
                 worker_fini(&w->workers[i]);
+        bl_creds_unref(w->creds);
+        uv_mutex_destroy(&w->creds_lock);
         free(w->workers);
         free(w->listeners);
         free(w->dns);
@@ -423,6 +444,16 @@ struct env *bl_world_env(struct bl_world *w, unsigned worker)
 struct bl_addr bl_world_listener_addr(const struct bl_world *w, unsigned listener)
 {
         return w->listeners[listener].addr;
+}
+
+void bl_world_set_creds(struct bl_world *w, struct bl_creds *creds)
+{
+        uv_mutex_lock(&w->creds_lock);
+        struct bl_creds *old = w->creds;
+        w->creds = bl_creds_ref(creds);
+        w->creds_version++;
+        uv_mutex_unlock(&w->creds_lock);
+        bl_creds_unref(old);
 }
 
 /* ---- running ---- */

@@ -14,6 +14,8 @@
  */
 #pragma once
 #include "env/env.h"
+#include "io/creds.h"
+#include "io/tls.h"
 
 struct bl_world;
 struct uv_loop_s;
@@ -24,6 +26,7 @@ bool bl_world_speaks(enum bl_tp tp);
 struct bl_world_listener {
         enum bl_tp tp;       /* one that bl_world_speaks */
         struct bl_addr addr; /* port 0: any free one, see bl_world_listener_addr; 0.0.0.0 and [::]: all addresses */
+        enum bl_tls_ask ask; /* secure transports: for the certificates of those who come there */
 };
 
 struct bl_world_conf { /* zeroed = a client: no listeners, one worker, the system's DNS */
@@ -32,8 +35,12 @@ struct bl_world_conf { /* zeroed = a client: no listeners, one worker, the syste
         unsigned workers;          /* 0 = 1; at most 64 */
         const struct bl_addr *dns; /* name servers instead of the system's; port 0 = 53 */
         unsigned n_dns;
-        uint32_t dns_timeout_ms;     /* of the first try of a query; 0 = 1500. Two tries per server */
-        uint32_t connect_timeout_ms; /* 0 = 10 s */
+        uint32_t dns_timeout_ms;       /* of the first try of a query; 0 = 1500. Two tries per server */
+        uint32_t connect_timeout_ms;   /* 0 = 10 s */
+        uint32_t handshake_timeout_ms; /* of TLS, after connecting or accepting; 0 = 10 s */
+        uint32_t stuck_timeout_ms;     /* a stream whose far end takes no octet, or holds half a TLS record back, for so
+                                          long goes down; 0 = 30 s */
+        struct bl_creds *creds;        /* for secure transports; a reference is taken. NULL: there are none */
         struct bl_addr source; /* local address of flows that no listener gives one; family 0: the kernel's choice */
         uint32_t max_flows;    /* per worker; 0 = 1,000,000 */
         size_t pool_limit;     /* octets of memory per worker's pool; 0 = no limit */
@@ -51,6 +58,9 @@ void bl_world_free(struct bl_world *w); /* accepts NULL; not while it runs */
 unsigned bl_world_workers(const struct bl_world *w);
 struct env *bl_world_env(struct bl_world *w, unsigned worker);
 struct bl_addr bl_world_listener_addr(const struct bl_world *w, unsigned listener); /* as bound */
+/* From now on new secure flows get these (a reference is taken); those that are up keep theirs. Only in a world that
+ * was made with some. Any thread. */
+void bl_world_set_creds(struct bl_world *w, struct bl_creds *creds);
 
 /* Runs until stopped. 0, or -errno when a thread cannot be started (then none runs). */
 int bl_world_run(struct bl_world *w) BL_MUSTCHECK;

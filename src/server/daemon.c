@@ -3,10 +3,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <uv.h>
 
 #include "io/admin_socket.h"
-#include "server/files.h"
+#include "io/file.h"
+#include "io/watch.h"
+#include "server/identity.h"
 #include "server/stack.h"
 #include "server/views.h"
 
@@ -21,7 +24,8 @@ struct daemon {
         struct bl_log_options log;
         struct bl_stack *stack[ROLES];
         unsigned n_stacks;
-        struct bl_stack *home; /* one of them, or NULL */
+        struct bl_stack *home;  /* one of them, or NULL */
+        struct bl_watch *watch; /* of the files that `tls` names; NULL: it names none */
         bool stopping;
         struct bl_admin *admin; /* NULL: none */
         struct bl_admin_part part[ROLES];
@@ -154,6 +158,35 @@ static void reload_users(struct daemon *d)
                           BL_KS("file", d->o->home->users_file));
 }
 
+static void watch(struct daemon *d)
+{
+        struct bl_str paths[BL_IDENTITY_PATHS];
+        unsigned n = bl_identity_paths(bl_conf_root(d->live), paths);
+        if (d->watch && bl_watch_set(d->watch, paths, n) < 0)
+                bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_ERROR, "watch_failed", BL_KZ("reason", "no_memory"));
+}
+
+static void reload_tls(struct daemon *d)
+{
+        const struct bl_options *o = bl_conf_root(d->live);
+        for (unsigned i = 0; i < d->n_stacks; i++) {
+                char text[1024];
+                struct bl_sb err = BL_SB(text);
+                int rc = bl_stack_reload_tls(d->stack[i], o, bl_stack_log(d->stack[0]), &err);
+                if (rc < 0)
+                        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_ERROR, "certificates_refused",
+                                  BL_KS("error", bl_sb_str(&err)), BL_KZ("hint", "those in use stay"));
+                else if (rc > 0)
+                        bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "certificates_reloaded",
+                                  BL_KS("file", *(const struct bl_str *)o->tls->cert.at));
+        }
+}
+
+static void files_changed(void *arg)
+{
+        reload_tls(arg);
+}
+
 static void reload(struct daemon *d)
 {
         static char text[ERRORS]; /* only ever worker 0's */
@@ -175,6 +208,8 @@ static void reload(struct daemon *d)
                 reload_users(d);
         bl_conf_unref(d->live);
         d->live = fresh;
+        reload_tls(d);
+        watch(d);
         bl_log_ev(bl_stack_log(d->stack[0]), BL_LOG_INFO, "reloaded", BL_KZ("file", d->args->file));
 }
 
@@ -325,6 +360,8 @@ static int run(struct daemon *d)
                 rc = bl_world_on_signal(bl_stack_world(d->stack[0]), signals[i], on_signal, d);
         if (rc < 0)
                 return rc;
+        if (d->o->tls && (d->watch = bl_watch_open(bl_stack_world(d->stack[0]), files_changed, d)))
+                watch(d);
         bool saving = start_saver(d), two = d->n_stacks == 2;
         if (two && (rc = uv_thread_create(&d->second, run_second, d)) < 0)
                 two = false;
@@ -335,7 +372,22 @@ static int run(struct daemon *d)
                 uv_thread_join(&d->second);
         if (saving)
                 end_saver(d);
+        bl_watch_close(d->watch);
         return rc < 0 ? rc : d->second_rc;
+}
+
+static void print_doubt(void *arg, struct bl_str file, const char *reason, struct bl_str text)
+{
+        (void)arg;
+        (void)reason;
+        fprintf(stderr, "%.*s: warning: %.*s\n", BL_STR_ARG(file), BL_STR_ARG(text));
+}
+
+static void print_check(struct daemon *d)
+{
+        for (unsigned i = 0; i < d->n_stacks; i++)
+                bl_stack_doubts(d->stack[i], (int64_t)time(NULL), print_doubt, d);
+        printf("%s: good\n", d->args->file);
 }
 
 static int start(struct daemon *d)
@@ -353,7 +405,7 @@ static int start(struct daemon *d)
         if (rc < 0)
                 print_errors(&err);
         else if (d->args->check)
-                printf("%s: good\n", d->args->file);
+                print_check(d);
         return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include "io/creds.h"
 #include "io/world.h"
 
 /* ---- what lists and maps hold ---- */
@@ -76,6 +77,11 @@ static const struct bl_conf_option timer_options[] = {
          .max = 86400000, .help = "An accepted connection is closed after so much silence."},
         {"connect", BL_CONF_MS, BL_CONF_AT(struct bl_timer_options, connect_ms), .def = "10s", .min = 50, .max = 120000,
          .help = "How long opening a connection may take."},
+        {"handshake", BL_CONF_MS, BL_CONF_AT(struct bl_timer_options, handshake_ms), .def = "10s", .min = 50,
+         .max = 120000, .help = "How long the TLS handshake of a connection may take, whoever opened it."},
+        {"stuck", BL_CONF_MS, BL_CONF_AT(struct bl_timer_options, stuck_ms), .def = "30s", .min = 50, .max = 600000,
+         .help = "A connection whose far end reads nothing of what waits for it, or holds half a TLS record back, is "
+                 "closed after this long."},
 };
 static const struct bl_conf_table timer_table = BL_CONF_TABLE_OF(
         struct bl_timer_options, timer_options, .name = "timers", .help = "Rarely to be touched, but for tests.");
@@ -106,6 +112,32 @@ static const struct bl_conf_option limit_options[] = {
 };
 static const struct bl_conf_table limit_table =
         BL_CONF_TABLE_OF(struct bl_limit_options, limit_options, .name = "limits", .help = "What one node may use.");
+
+static const char *const asks[] = {[BL_TLS_ASK] = "ask", [BL_TLS_NEVER] = "never", [BL_TLS_REQUIRE] = "require", NULL};
+static const char *const cas[] = {"system", NULL};
+static const struct bl_conf_option tls_file = {"file", BL_CONF_PATH, BL_CONF_ELEM(struct bl_str)};
+static const struct bl_conf_option tls_options[] = {
+        {"cert", BL_CONF_LIST, BL_CONF_AT(struct bl_tls_options, cert), .elem = &tls_file, .required = true, .min = 1,
+         .max = BL_CREDS_IDS, .live = true,
+         .help = "Our certificates: PEM files, in each our own certificate first, then its issuers. It proves the "
+                 "cluster or the domains by SAN URIs `sip:DOMAIN` or SAN DNS names (RFC 5922). Of several the one is "
+                 "shown that was asked for by name (SNI), else the first. The files are read again when they change, "
+                 "and on SIGHUP; connections stay up. `belay cert` makes them for a lab.",
+         .example = "[e1.pem, other.pem]"},
+        {"key", BL_CONF_LIST, BL_CONF_AT(struct bl_tls_options, key), .elem = &tls_file, .max = BL_CREDS_IDS,
+         .live = true,
+         .help = "Their private keys, in the same order. Not given: each stands in its certificate's file."},
+        {"ca", BL_CONF_PATH, BL_CONF_AT(struct bl_tls_options, ca), .names = cas, .def = "system", .live = true,
+         .help = "Whose signature we believe: a PEM file of issuers, or `system`: those that this machine believes."},
+        {"clients", BL_CONF_ENUM, BL_CONF_AT(struct bl_tls_options, clients), .names = asks, .def = "ask",
+         .help = "Whether those who connect are asked for a certificate. `ask`: they may have none, as most UAs; other "
+                 "proxies prove their domains by theirs. `never`: listeners where UAs come do not ask; `core` and "
+                 "`home` listeners always do. `require`: who has no valid one is refused."},
+};
+static const struct bl_conf_table tls_table = BL_CONF_TABLE_OF(
+        struct bl_tls_options, tls_options, .name = "tls",
+        .help = "Needed for `tls` listeners, and to open TLS connections. TLS 1.2 and 1.3. Sessions are resumed by "
+                "tickets, on any node of the cluster: their keys come from `key_file` and change with time.");
 
 /* ---- the file ---- */
 
@@ -150,6 +182,7 @@ static const struct bl_conf_option options[] = {
          .help = "Threads that serve, each with its own flows. 0 or not given: one per processor core."},
         {"drain", BL_CONF_MS, BL_CONF_AT(struct bl_options, drain_ms), .def = "2s", .max = 600000, .live = true,
          .help = "How long what is queued on connections is still sent after SIGTERM."},
+        {"tls", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, tls), .table = &tls_table},
         {"dns", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, dns), .table = &dns_table, .def = "{}"},
         {"log", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, log), .table = &log_table, .def = "{}"},
         {"timers", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, timers), .table = &timer_table, .def = "{}"},
@@ -183,7 +216,12 @@ static void check_listeners(const struct bl_options *o, struct bl_conf_check *c)
                                          "them before the transport: edge udp 127.0.1.1:5060",
                                          i + 1);
                 if (!bl_world_speaks(p[i].tp))
-                        bl_conf_complain(c, "listen", "listener %zu: only udp and tcp can be listened on", i + 1);
+                        bl_conf_complain(c, "listen", "listener %zu: only udp, tcp and tls can be listened on", i + 1);
+                else if (bl_tp_is_secure(p[i].tp) && !o->tls)
+                        bl_conf_complain(c, "listen",
+                                         "listener %zu needs a certificate; add tls: {cert: FILE, key: FILE} "
+                                         "(`belay cert` makes them for a lab)",
+                                         i + 1);
                 of_edge += edge;
                 of_home += home;
         }
@@ -202,6 +240,9 @@ static void check(void *into, struct bl_conf_check *c)
                 return;
         }
         check_listeners(o, c);
+        if (o->tls && o->tls->key.n && o->tls->key.n != o->tls->cert.n)
+                bl_conf_complain(c, "tls", "there are %zu files in cert and %zu in key; each certificate has one key",
+                                 o->tls->cert.n, o->tls->key.n);
         if (!o->edge)
                 return;
         const struct bl_edge_option_member *m = BL_CONF_ITEMS(o->edge->members, struct bl_edge_option_member);

@@ -38,7 +38,7 @@ struct bl_log_options {
 };
 struct bl_timer_options {
         uint32_t t1_ms, t2_ms, t4_ms, timer_c_ms, failover_after_ms, keep_bindings_ms, failed_target_ms, ping_every_ms,
-                ping_wait_ms, udp_idle_ms, stream_idle_ms, connect_ms;
+                ping_wait_ms, udp_idle_ms, stream_idle_ms, connect_ms, handshake_ms, stuck_ms;
 };
 struct bl_limit_options {
         uint32_t flows, message;
@@ -49,6 +49,11 @@ struct bl_admin_options {
         struct bl_str socket; /* empty: none */
         struct bl_addr http;  /* family 0: none */
 };
+struct bl_tls_options {
+        struct bl_conf_array cert, key; /* struct bl_str: paths */
+        struct bl_str ca;
+        int clients; /* enum bl_tls_ask */
+};
 
 struct bl_options {
         struct bl_str node, advertise;
@@ -58,6 +63,7 @@ struct bl_options {
         struct bl_conf_array trust; /* struct bl_trust_option */
         struct bl_conf_array map;   /* struct bl_map_option */
         struct bl_conf_array nodes; /* struct bl_nodes_option */
+        struct bl_tls_options *tls; /* NULL: no secure transports */
         struct bl_dns_options *dns;
         struct bl_log_options *log;
         struct bl_timer_options *timers;

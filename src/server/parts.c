@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <uv.h>
 
+/* Proxies show by their certificate who they are: where they come, they are always asked. */
+static enum bl_tls_ask ask_of(const struct bl_options *o, bool ua_side)
+{
+        enum bl_tls_ask ask = o->tls ? (enum bl_tls_ask)o->tls->clients : BL_TLS_ASK;
+        return ask == BL_TLS_NEVER && !ua_side ? BL_TLS_ASK : ask;
+}
+
 static void put_listeners(struct bl_parts *p, const struct bl_options *o, enum bl_stack_role role)
 {
         const struct bl_conf_point *at = BL_CONF_ITEMS(o->listen, struct bl_conf_point);
@@ -10,11 +17,11 @@ static void put_listeners(struct bl_parts *p, const struct bl_options *o, enum b
                 bool of_home = at[i].word == BL_SIDE_HOME || (at[i].word < 0 && !o->edge);
                 if (of_home != (role == BL_STACK_HOME))
                         continue;
-                p->listen[p->n_listen] = (struct bl_world_listener){at[i].tp, at[i].addr};
-                p->info[p->n_listen++] = (struct bl_listener_info){.tp = at[i].tp,
-                                                                   .local = at[i].addr,
-                                                                   .ua_side = !of_home && at[i].word != BL_SIDE_CORE,
-                                                                   .advertise = o->advertise};
+                bool ua_side = !of_home && at[i].word != BL_SIDE_CORE;
+                p->listen[p->n_listen] =
+                        (struct bl_world_listener){.tp = at[i].tp, .addr = at[i].addr, .ask = ask_of(o, ua_side)};
+                p->info[p->n_listen++] = (struct bl_listener_info){
+                        .tp = at[i].tp, .local = at[i].addr, .ua_side = ua_side, .advertise = o->advertise};
         }
 }
 
@@ -95,6 +102,8 @@ void bl_parts_world(const struct bl_parts *p, const struct bl_options *o, struct
                                            .n_dns = (unsigned)o->dns->servers.n,
                                            .dns_timeout_ms = o->dns->timeout_ms,
                                            .connect_timeout_ms = o->timers->connect_ms,
+                                           .handshake_timeout_ms = o->timers->handshake_ms,
+                                           .stuck_timeout_ms = o->timers->stuck_ms,
                                            .max_flows = o->limits->flows,
                                            .pool_limit = o->limits->memory,
                                            .log_level = (enum bl_level)o->log->level,

@@ -5,7 +5,8 @@
 
 #include "edge/edge.h"
 #include "home/home.h"
-#include "server/files.h"
+#include "io/file.h"
+#include "server/identity.h"
 #include "server/parts.h"
 #include "store/mem.h"
 #include "store/users.h"
@@ -23,6 +24,7 @@ struct bl_stack {
         struct bl_parts parts;
         struct bl_world *world;
         struct bl_token_keys *keys;
+        struct bl_creds *creds; /* the latest */
         struct bl_users *users;
         struct bl_store *store;
         struct bl_edge_conf edge_conf;
@@ -142,12 +144,33 @@ static int load_snapshot(struct bl_stack *s, struct bl_sb *err)
 
 /* ---- building ---- */
 
-static void warn_of_open_key(struct bl_stack *s)
+static void warn_of_open_key(struct bl_stack *s, struct bl_str path)
 {
-        struct bl_str path = key_file(s);
         if (bl_file_is_open_to_others(path.p))
                 bl_log_ev(bl_stack_log(s), BL_LOG_WARN, "key_file_open", BL_KS("file", path),
                           BL_KZ("hint", "everybody on this machine can read it; chmod o-r"));
+}
+
+static void warn_of(void *arg, struct bl_str file, const char *reason, struct bl_str text)
+{
+        bl_log_ev((struct bl_log *)arg, BL_LOG_WARN, "certificate_doubtful", BL_KS("file", file),
+                  BL_KZ("reason", reason), BL_KS("hint", text));
+}
+
+void bl_stack_doubts(struct bl_stack *s, int64_t wall,
+                     void (*say)(void *arg, struct bl_str file, const char *reason, struct bl_str text), void *arg)
+{
+        if (s->creds)
+                bl_identity_doubts(s->o, s->creds, wall, say, arg);
+}
+
+static void warn_of_certificates(struct bl_stack *s)
+{
+        struct bl_str paths[BL_IDENTITY_PATHS];
+        unsigned n = bl_identity_paths(s->o, paths), first = s->o->tls ? (unsigned)s->o->tls->cert.n : 0;
+        bl_stack_doubts(s, bl_stack_log(s)->wall, warn_of, bl_stack_log(s));
+        for (unsigned i = first; s->creds && i < n && i < first + s->o->tls->key.n; i++)
+                warn_of_open_key(s, paths[i]);
 }
 
 static int new_edge(struct bl_stack *s, uint64_t seed, unsigned workers, char *error, size_t cap)
@@ -235,6 +258,7 @@ static int new_world(struct bl_stack *s, struct bl_sb *err)
 {
         struct bl_world_conf conf;
         bl_parts_world(&s->parts, s->o, &conf);
+        conf.creds = s->creds;
         int rc = bl_world_new(&conf, err, &s->world);
         for (unsigned i = 0; rc == 0 && i < s->parts.n_listen; i++) {
                 struct bl_addr at = bl_world_listener_addr(s->world, i);
@@ -251,13 +275,16 @@ static int fill(struct bl_stack *s, bool listen, struct bl_sb *err)
                 rc = read_keys(s, err, &s->keys);
         if (rc == 0 && !edge)
                 rc = read_users(s->o->home->users_file, err, &s->users);
+        if (rc == 0 && s->o->tls)
+                rc = bl_identity_load(s->o, s->keys, err, &s->creds);
         if (rc == 0 && listen)
                 rc = new_world(s, err);
         if (rc == 0)
                 rc = new_node(s, err);
         if (rc < 0 || !listen)
                 return rc;
-        warn_of_open_key(s);
+        warn_of_open_key(s, key_file(s));
+        warn_of_certificates(s);
         if (!edge && (rc = load_snapshot(s, err)) < 0)
                 return rc;
         return new_workers(s, err);
@@ -295,6 +322,7 @@ void bl_stack_free(struct bl_stack *s)
         if (s->store)
                 s->store->ops->free(s->store);
         bl_world_free(s->world);
+        bl_creds_unref(s->creds);
         bl_users_free(s->users);
         bl_token_keys_free(s->keys);
         bl_parts_fini(&s->parts);
@@ -380,6 +408,30 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level)
                 *l = (struct level_post){.post.run = set_level, .level = level};
                 env->ops->post(env, i, &l->post);
         }
+}
+
+/* ---- other certificates ---- */
+
+int bl_stack_reload_tls(struct bl_stack *s, const struct bl_options *o, struct bl_log *log, struct bl_sb *err)
+{
+        struct bl_creds *fresh = NULL;
+        char old[256];
+        struct bl_sb ignored = BL_SB(old);
+        int64_t wall = log->wall;
+        if (!s->creds || !o->tls)
+                return 0;
+        int rc = bl_identity_load(o, s->keys, err, &fresh);
+        if (rc < 0)
+                return rc;
+        if (!bl_identity_is_invalid(s->creds, wall, &ignored) && bl_identity_is_invalid(fresh, wall, err)) {
+                bl_creds_unref(fresh);
+                return BL_EINVAL;
+        }
+        bl_world_set_creds(s->world, fresh);
+        bl_creds_unref(s->creds);
+        s->creds = fresh;
+        bl_identity_doubts(o, fresh, wall, warn_of, log);
+        return 1;
 }
 
 /* ---- other users, other keys ---- */

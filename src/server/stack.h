@@ -36,5 +36,13 @@ int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err);
 int bl_stack_reload_keys(struct bl_stack *s, struct bl_sb *err);
 const struct bl_token_keys *bl_stack_keys(const struct bl_stack *s);
 struct bl_str bl_stack_key_file(const struct bl_stack *s);
+/*
+ * Reads what tls of `o` names again; always from the same thread, whose log it is. 1: new connections have it; 0: this
+ * stack has no TLS; or < 0 and one line in err, then what there is stays.
+ */
+int bl_stack_reload_tls(struct bl_stack *s, const struct bl_options *o, struct bl_log *log, struct bl_sb *err);
+/* What is wrong with the certificates, but does not keep the stack from running. */
+void bl_stack_doubts(struct bl_stack *s, int64_t wall,
+                     void (*say)(void *arg, struct bl_str file, const char *reason, struct bl_str text), void *arg);
 /* The store's bindings to the file of home.snapshot; nothing when there is none. Any thread. 0 or < 0. */
 int bl_stack_save(struct bl_stack *s);

@@ -187,6 +187,10 @@ class Phone(Process):
         return rows
 
 
+def point(transport, ip, between=" "):
+    return f"{transport}{between}{ip}:{5061 if transport == 'tls' else 5060}"
+
+
 class Namespace:
     """A network namespace with a loopback of its own, for fixed ports and for clients that ignore loopback."""
 
@@ -299,6 +303,11 @@ class Lab:
                 subprocess.run([BELAY, "user", "add", self.dir / "users", f"{name}@{DOMAIN}"], check=True,
                                input=password(name) + "\n", text=True, capture_output=True)
 
+    def certificates(self):
+        """An authority, and certificates for the cluster and the domain by it; once."""
+        if not (self.dir / "tls").exists():
+            subprocess.run([BELAY, "cert", "--dir", self.dir / "tls", CLUSTER, DOMAIN], check=True, capture_output=True)
+
     # processes
 
     def start(self, argv, name=None, kind=Process, **kw):
@@ -326,18 +335,27 @@ class Lab:
         text, roles, kw = self._texts[name]
         return self.belayd(name, text, roles, **kw)
 
+    def _secured(self, transport, at, name):
+        """The rest of `listen` and what follows; and how far ends are known: by certificates, or by their address."""
+        if transport != "tls":
+            return "]", lambda domain, ranges: f"trust: {{{domain}: {ranges}}}"
+        self.certificates()
+        return (f", tls {at}:5061]\ntls: {{cert: tls/{name}.pem, key: tls/{name}.key, ca: tls/ca.pem}}",
+                lambda domain, ranges: "")
+
     def edge(self, name, members, transport="udp", home=None, extra="", more="", trusted=None):
         """members: {name: host number}; home: where that is; trusted: whom to take for it, when that is not all;
         extra: further keys of `edge`; more: further lines."""
         at = self.ip(members[name])
         all_of = ", ".join(f"{n}: {self.ip(h)}" for n, h in members.items())
         home = home or self.ip(100)
+        tls, trust = self._secured(transport, at, CLUSTER)
         return self.belayd(name, f"""\
 node: {name}
-listen: [udp {at}:5060, tcp {at}:5060]
+listen: [udp {at}:5060, tcp {at}:5060{tls}
 edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{{all_of}}}, home: {DOMAIN}{extra}}}
-trust: {{{DOMAIN}: {trusted or home}}}
-map: {{{DOMAIN}: {transport} {home}:5060}}
+{trust(DOMAIN, trusted or home)}
+map: {{{DOMAIN}: {point(transport, home)}}}
 dns: {{use: no}}
 workers: {self.workers}
 log: {{level: debug}}
@@ -346,12 +364,13 @@ log: {{level: debug}}
     def home(self, members, transport="udp", extra="", more="", edges=None):
         at = self.ip(100)
         trusted = edges or "[" + ", ".join(self.ip(h) for h in members.values()) + "]"
-        where = ", ".join(f"{transport} {self.ip(h)}:5060" for h in members.values())
+        where = ", ".join(point(transport, self.ip(h)) for h in members.values())
+        tls, trust = self._secured(transport, at, DOMAIN)
         return self.belayd("h1", f"""\
 node: h1
-listen: [udp {at}:5060, tcp {at}:5060]
+listen: [udp {at}:5060, tcp {at}:5060{tls}
 home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users{extra}}}
-trust: {{{CLUSTER}: {trusted}}}
+{trust(CLUSTER, trusted)}
 map: {{{CLUSTER}: [{where}]}}
 dns: {{use: no}}
 workers: {self.workers}
@@ -369,8 +388,9 @@ log: {{level: debug}}
 
     def maps(self, transport=None):
         transport = transport or self.transport
-        return [f"--map={DOMAIN}={transport}:{self.ip(100)}:5060",
-                *(f"--map={CLUSTER}={transport}:{self.ip(h)}:5060" for h in self.members.values())]
+        return [f"--map={DOMAIN}={point(transport, self.ip(100), ':')}",
+                *(f"--map={CLUSTER}={point(transport, self.ip(h), ':')}" for h in self.members.values()),
+                *([f"--ca={self.dir}/tls/ca.pem"] if transport == "tls" else [])]
 
     def phone(self, user, *args, host, secret=None, maps=None, verb="register", interactive=True):
         """A phone of belay; with its commands on stdin unless interactive is false."""

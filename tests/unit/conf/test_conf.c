@@ -219,7 +219,7 @@ static void test_errors(void **state)
                 {"node: e1\ndomain: sip:a", "domain: \"sip:a\" is not a domain"},
                 {"node: e1\nlisten: [udp 1.2.3.4, 5.6.7.8]",
                  "dir/x.yaml:2:23: listen[2]: \"5.6.7.8\" does not begin with "
-                 "a transport; write udp or tcp and an address, like udp "
+                 "a transport; write udp, tcp or tls and an address, like udp "
                  "192.0.2.1:5060 (before it may stand: core, ua)\n"},
                 {"node: e1\nlisten: udp host:5060", "listen: \"host:5060\" is not an address; write"},
                 {"node: e1\nlisten: {a: b}", "listen: takes a list, like [one, two]\n"},

@@ -139,7 +139,7 @@ static inline void rig_open(struct rig *r, const struct bl_world_conf *conf)
 
 static inline void rig_listen(struct rig *r, enum bl_tp tp, const char *addr)
 {
-        struct bl_world_listener l = {tp, rig_addr(addr)};
+        struct bl_world_listener l = {.tp = tp, .addr = rig_addr(addr)};
         rig_open(r, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1});
 }
 

@@ -421,7 +421,7 @@ static void test_a_full_flow_table_refuses_the_next(void **state)
 {
         (void)state;
         struct rig r = {.on = refuse};
-        struct bl_world_listener l = {BL_TCP, rig_addr("127.0.0.1:0")};
+        struct bl_world_listener l = {.tp = BL_TCP, .addr = rig_addr("127.0.0.1:0")};
         rig_open(&r, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1, .max_flows = 1});
         struct bl_addr at = bl_world_listener_addr(r.world, 0);
         int first = peer_connect(SOCK_STREAM, &at), second = peer_connect(SOCK_STREAM, &at);

@@ -160,7 +160,7 @@ static void test_each_peer_has_one_worker_and_both_have_some(void **state)
         (void)state;
         static struct spread s[2];
         static _Atomic unsigned all;
-        struct bl_world_listener l = {BL_UDP, rig_addr("127.0.0.1:0")};
+        struct bl_world_listener l = {.tp = BL_UDP, .addr = rig_addr("127.0.0.1:0")};
         rig_open(&s[0].rig, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1, .workers = 2});
         s[1].rig.world = s[0].rig.world;
         int fd[PEERS];
@@ -192,7 +192,7 @@ static void assert_refused(enum bl_tp tp, const char *addr, const char *says, in
 {
         char text[512];
         struct bl_sb err = BL_SB(text);
-        struct bl_world_listener l = {tp, rig_addr(addr)};
+        struct bl_world_listener l = {.tp = tp, .addr = rig_addr(addr)};
         struct bl_world *w = NULL;
         assert_int_equal(
                 bl_world_new(&(struct bl_world_conf){.listeners = &l, .n_listeners = 1, .workers = 2}, &err, &w), rc);
@@ -217,7 +217,7 @@ static void test_a_taken_port_is_said_plainly(void **state)
                 bl_sb_addc(&b, '\0');
                 assert_refused(tps[i], addr, "taken", -EADDRINUSE); /* although both have SO_REUSEPORT */
                 rig_close(&r);
-                struct bl_world_listener l = {tps[i], at};
+                struct bl_world_listener l = {.tp = tps[i], .addr = at};
                 rig_open(&r, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1}); /* free again */
                 rig_close(&r);
         }
@@ -233,7 +233,8 @@ static void test_an_address_that_is_not_ours(void **state)
 static void test_a_transport_that_is_not_there(void **state)
 {
         (void)state;
-        assert_refused(BL_TLS, "127.0.0.1:5061", "only udp and tcp", -EPROTONOSUPPORT);
+        assert_refused(BL_TLS, "127.0.0.1:5061", "there is no certificate", -EPROTONOSUPPORT);
+        assert_refused(BL_WS, "127.0.0.1:8080", "only udp, tcp and tls", -EPROTONOSUPPORT);
 }
 
 /* ---- sockets passed in ---- */
@@ -257,7 +258,7 @@ static int passed_in(void)
         snprintf(pid, sizeof(pid), "%ld", (long)getpid());
         setenv("LISTEN_PID", pid, 1);
         setenv("LISTEN_FDS", "1", 1);
-        struct bl_world_listener l = {BL_UDP, at};
+        struct bl_world_listener l = {.tp = BL_UDP, .addr = at};
         struct rig r = {.on = end_on_data};
         rig_open(&r, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1}); /* else: taken */
         int peer = peer_connect(SOCK_DGRAM, &at);

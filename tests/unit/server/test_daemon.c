@@ -12,7 +12,7 @@
 
 #include "io/sockaddr.h"
 #include "server/daemon.h"
-#include "server/files.h"
+#include "io/file.h"
 
 struct child {
         pid_t pid;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "server/files.h"
+#include "io/file.h"
 #include "server/options.h"
 
 static char said[16384];
@@ -96,7 +96,12 @@ static void test_errors(void **state)
                  "x.yaml:2:1: listen: both roles need a listener of their own"},
                 {"node: e1\nlisten: home udp 127.0.0.1\n" EDGE,
                  "x.yaml:2:1: listen: listener 1 is for \"home\", which this node is not"},
-                {"node: e1\nlisten: tls 127.0.0.1\n" EDGE, "listener 1: only udp and tcp can be listened on"},
+                {"node: e1\nlisten: tls 127.0.0.1\n" EDGE,
+                 "listener 1 needs a certificate; add tls: {cert: FILE, key: FILE}"},
+                {"node: e1\nlisten: ws 127.0.0.1\n" EDGE, "listener 1: only udp, tcp and tls can be listened on"},
+                {"node: e1\nlisten: udp 127.0.0.1\ntls: {ca: system}\n" EDGE, "tls.cert"},
+                {"node: e1\nlisten: udp 127.0.0.1\ntls: {cert: [a, b], key: c}\n" EDGE,
+                 "there are 2 files in cert and 1 in key"},
                 {"node: e1\nlisten: udp 127.0.0.1\nworkers: 65\n" HOME,
                  "workers: 65 is out of range; allowed is 0 to 64"},
                 {"node: e1\nlisten: udp 127.0.0.1\nwokers: 2\n" HOME, "wokers: unknown key; did you mean workers?"},

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "io/sockaddr.h"
-#include "server/files.h"
+#include "io/file.h"
 #include "server/stack.h"
 
 static char said[4096];

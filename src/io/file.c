@@ -1,4 +1,4 @@
-#include "server/files.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/files.h"
+#include "io/file.h"
 
 static char dir[] = "/tmp/belay-files-XXXXXX", path[64], said[512];
 
