@@ -14,19 +14,22 @@
 
 enum { AWAY_TEXT = 200, MIXED = 1024, HOUR_S = 3600, FELLOWS = 3 };
 
-struct away { /* where the answer to a forwarded request belongs; px data */
-        bool to_ua;
-        struct bl_str text;
-        struct bl_addr far;
-};
-
 void edge_answer_goes(struct bl_px *px, const struct bl_flow *f, bool to_ua, struct bl_str text)
 {
-        struct away *a = text.n <= AWAY_TEXT ? bl_px_alloc(px, sizeof *a) : NULL;
+        struct passage *a = text.n <= AWAY_TEXT ? edge_passage(px) : NULL;
         if (!a)
                 return; /* then it is lost with this edge, as with any proxy */
-        *a = (struct away){.to_ua = to_ua, .text = bl_px_str(px, text), .far = f->remote};
-        *bl_px_data(px) = a;
+        a->answers = true;
+        a->to_ua = to_ua;
+        a->text = bl_px_str(px, text);
+        a->far = f->remote;
+}
+
+/* NULL: not known. */
+static const struct passage *known(struct bl_px *px)
+{
+        const struct passage *a = bl_px_msg(px)->method == BL_M_REGISTER ? NULL : *bl_px_data(px);
+        return a && a->answers ? a : NULL;
 }
 
 /* What the digest covers: `said` is the parameter's part behind it. */
@@ -51,7 +54,7 @@ void edge_answer_via(void *role, struct bl_px *px, unsigned target, const struct
 {
         struct bl_edge *e = role;
         const struct bl_msg *m = bl_px_msg(px);
-        const struct away *a = m->method == BL_M_REGISTER ? NULL : *bl_px_data(px);
+        const struct passage *a = known(px);
         char said[2 * AWAY_TEXT + 64], buf[MIXED];
         struct bl_sb s = BL_SB(said);
         uint8_t far[19];
@@ -76,7 +79,7 @@ void edge_answer_via(void *role, struct bl_px *px, unsigned target, const struct
 }
 
 /* True when this cluster wrote the parameter for just this answer, lately. */
-static bool read_away(struct bl_edge *e, const struct bl_msg *m, char *text, struct away *ret)
+static bool read_away(struct bl_edge *e, const struct bl_msg *m, char *text, struct passage *ret)
 {
         struct bl_str b, digest, said, kind, far64, text64, rest;
         struct bl_via below;
@@ -94,7 +97,7 @@ static bool read_away(struct bl_edge *e, const struct bl_msg *m, char *text, str
         int n = ok ? bl_b64url_decode(text64, text, AWAY_TEXT) : -1;
         if (n <= 0 || bl_b64url_decode(far64, far, sizeof far) != 19)
                 return false;
-        *ret = (struct away){.to_ua = kind.p[0] == 'u', .text = bl_str_make(text, (size_t)n)};
+        *ret = (struct passage){.to_ua = kind.p[0] == 'u', .text = bl_str_make(text, (size_t)n)};
         ret->far.family = far[0];
         memcpy(ret->far.ip, far + 1, 16);
         ret->far.port = (uint16_t)(far[17] << 8 | far[18]);
@@ -160,7 +163,7 @@ static unsigned flows_of_p(struct bl_edge *e, struct bl_str user, struct bl_stic
 }
 
 /* The node of the home that it came from, else any: one that does not know it sends it on to an edge. */
-static unsigned flows_of_home(struct bl_edge *e, const struct away *a, struct bl_sticky_found ret[BL_STICKY_MAX])
+static unsigned flows_of_home(struct bl_edge *e, const struct passage *a, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         char text[AWAY_TEXT + 8];
         struct bl_sb b = BL_SB(text);
@@ -175,7 +178,7 @@ static unsigned flows_of_home(struct bl_edge *e, const struct away *a, struct bl
         return n ? n : bl_sticky_find(e->node->sticky, &q, e->env->now, ret);
 }
 
-static unsigned flows_for(struct bl_edge *e, const struct away *a, struct bl_sticky_found ret[BL_STICKY_MAX])
+static unsigned flows_for(struct bl_edge *e, const struct passage *a, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
         return a->to_ua ? flows_of_p(e, a->text, ret) : flows_of_home(e, a, ret);
 }
@@ -183,7 +186,7 @@ static unsigned flows_for(struct bl_edge *e, const struct away *a, struct bl_sti
 /* Our own transaction, whose upstream flow is gone. */
 unsigned edge_answer_upstream(void *role, struct bl_px *px, struct bl_sticky_found ret[BL_STICKY_MAX])
 {
-        const struct away *a = bl_px_msg(px)->method == BL_M_REGISTER ? NULL : *bl_px_data(px);
+        const struct passage *a = known(px);
         return a ? flows_for(role, a, ret) : 0;
 }
 
@@ -193,7 +196,7 @@ void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m)
         struct bl_flow *f = bl_flow_get(bl_txns_flows(bl_proxy_txns(e->proxy)), from);
         struct bl_sticky_found found[BL_STICKY_MAX];
         char text[AWAY_TEXT];
-        struct away a;
+        struct passage a;
         if (!f || m->status == 100 || !read_away(e, m, text, &a)) /* a 100 is between neighbours */
                 return;
         if (a.to_ua && !edge_flow_is_core(e, f))

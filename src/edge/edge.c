@@ -186,6 +186,7 @@ static void flow_pong(void *role, struct bl_flow *f)
 
 static const struct bl_role edge_role = {
         .request = request,
+        .record_route = edge_record_route_try,
         .response = response,
         .branch = branch,
         .via = edge_answer_via,

@@ -91,9 +91,32 @@ bool edge_route_is_home(const struct bl_edge_home *h, const struct bl_uri *u);
 
 /* Appends `:port;transport=` as the UA at the other end of `f` reaches the cluster: nothing for UDP on 5060. */
 void edge_put_reach(const struct bl_edge *e, const struct bl_flow *f, struct bl_sb *b);
-/* Appends what plain UAs need in P: `;n=NODE` to a `*`, `;transport=` to one without ;sticky in its Via (section 2,
- * legacy UAs). */
-void edge_put_legacy(const struct bl_edge *e, struct bl_px *px, const struct bl_flow *f, bool star, struct bl_sb *b);
+
+/* --- record.c: Record-Route, and what is taken off Route again (4.3, RFC 5658) --- */
+struct passage { /* px data of a request other than REGISTER */
+        /* where its answer belongs */
+        bool answers,
+                to_ua; /* known; to the UA behind P, whose user part is `text`, or to the home of the domain `text` */
+        struct bl_str text;
+        struct bl_addr far;
+        /* whom its Record-Route is for */
+        bool records, from_ua, ua_plain, core_plain;
+        enum bl_tp near; /* the transport of the side it came from */
+};
+struct passage *edge_passage(struct bl_px *px); /* made when there is none; NULL without memory */
+/* `<P;d=DIALOG>` for a request that forms a dialog; empty inside one. `uri`: canonical P; `star`: that of a plain UA;
+ * `core_plain`: configured to be, for a request from the UA; one from the core says by its Via what it is. */
+struct bl_str edge_record_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, struct bl_str uri,
+                                struct bl_str user_part, bool star, bool from_ua, bool core_plain);
+void edge_record_route_try(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
+                           struct bl_sb *out);
+/* Appends `;n=NODE`: a `*` names no nodes, but the home may try this one first (section 2, legacy UAs). */
+void edge_put_hint(const struct bl_edge *e, bool star, struct bl_sb *b);
+/* Our value in a plain UA's Service-Route gets the transport of its flow. */
+void edge_service_route(struct bl_edge *e, const struct bl_flow *f, const struct bl_msg *m, struct bl_str user_part,
+                        struct bl_edits *ed);
+/* A second value of ours below p: popped with it. False: its `d` is not this dialog's, and it was refused. */
+bool edge_pop_second(struct bl_edge *e, struct bl_px *px, struct p_uri *p);
 
 /* --- bound.c: which P's this worker's flows carry --- */
 struct bound_want {

@@ -289,8 +289,8 @@ static bool take_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, s
         return true;
 }
 
-/* Path as the home stores it: what plain UAs need beside P (protocol.md 2, legacy UAs). */
-static struct bl_str path_value(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct reg *r)
+/* Path as the home stores it. */
+static struct bl_str path_value(struct bl_edge *e, struct bl_px *px, const struct reg *r)
 {
         size_t cap = r->uri.n + e->node->c.node.n + 64;
         char *mem = bl_px_alloc(px, cap);
@@ -299,7 +299,7 @@ static struct bl_str path_value(struct bl_edge *e, struct bl_px *px, struct bl_f
         bl_sb_add(&b, r->uri);
         if (r->ob)
                 bl_sb_addz(&b, ";ob");
-        edge_put_legacy(e, px, f, r->star, &b);
+        edge_put_hint(e, r->star, &b);
         bl_sb_addc(&b, '>');
         return b.over ? (struct bl_str){NULL, 0} : bl_sb_str(&b);
 }
@@ -345,7 +345,7 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
                                  .send_flags = BL_SEND_NO_REDIRECT}; /* edges never recurse on a REGISTER's 3xx */
         if (binds) {
                 r->uri = edge_canonical(e, px, r->user_part);
-                t.path = path_value(e, px, f, r);
+                t.path = path_value(e, px, r);
         }
         if (p.restore) {
                 size_t n = 4 + p.home->domain.n;
@@ -461,6 +461,8 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
         if (rc < 0)
                 bl_log_ev(e->env->log, BL_LOG_ERROR, "bind_failed", BL_KI("flow", f->id),
                           BL_KZ("reason", bl_err_text(rc)));
+        if (r->star)
+                edge_service_route(e, f, m, r->user_part, ed);
         if (r->tell)
                 tell_set(e, px, f, r, ed);
         if (r->ob && bl_msg_lists_token(m, BL_H_REQUIRE, BL_STR("outbound")) && !bl_msg_has(m, BL_H_FLOW_TIMER)) {

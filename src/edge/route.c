@@ -25,38 +25,6 @@ static void refuse_unbound(struct bl_px *px, const char *reason)
         refuse(px, outbound ? 430 : 403, reason, NONE);
 }
 
-/* `<P;d=DIALOG>` for a request that forms a dialog (4.3); empty inside one. `like`: the Route it came with, for a plain
- * UA's transport; NULL: from the flow. */
-static struct bl_str record_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, struct bl_str uri,
-                                  struct bl_str user_part, bool star, const struct bl_uri *like)
-{
-        const struct bl_msg *m = bl_px_msg(px);
-        if (m->to_tag.n || !bl_method_forms_dialog(m->method))
-                return NONE;
-        struct bl_str transport;
-        size_t cap = uri.n + e->node->c.node.n + BL_TOKEN_DIALOG + 64;
-        char *mem = bl_px_alloc(px, cap);
-        struct bl_sb b = {mem, 0, mem ? cap : 0, false};
-        bl_sb_addc(&b, '<');
-        bl_sb_add(&b, uri);
-        if (!like)
-                edge_put_legacy(e, px, f, star, &b);
-        else {
-                if (star) {
-                        bl_sb_addz(&b, ";n=");
-                        bl_sb_add(&b, e->node->c.node);
-                }
-                if (star && bl_uri_param(like, BL_STR("transport"), &transport)) {
-                        bl_sb_addz(&b, ";transport=");
-                        bl_sb_add(&b, transport);
-                }
-        }
-        bl_sb_addz(&b, ";d=");
-        bl_token_dialog(e->node->c.keys, user_part, m->call_id, &b);
-        bl_sb_addc(&b, '>');
-        return b.over ? NONE : bl_sb_str(&b);
-}
-
 /* From must be P's AOR before the home may take it as authenticated. */
 static bool from_is(struct bl_px *px, struct bl_str user, struct bl_str domain)
 {
@@ -98,12 +66,18 @@ static void to_home(struct bl_edge *e, struct bl_px *px, struct bl_str domain, u
         go(px, &t);
 }
 
+static bool is_plain(const struct bl_edge *e, struct bl_str domain)
+{
+        const struct bl_edge_home *h = edge_home_of(e, domain);
+        return h && !h->belay;
+}
+
 /* To a UA: on a flow that P is bound to, never anywhere else. */
 static void to_ua(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p, struct bl_str uri)
 {
         struct bl_px_target t = {.pop_routes = p->pop, .next = uri, .send_flags = BL_SEND_UA};
         /* The edge that delivers Record-Routes, also when a fellow that does not (D11) sent it on. */
-        t.record_route = record_route(e, px, f, uri, p->na.uri.user, p->token.star, &p->na.uri);
+        t.record_route = edge_record_route(e, px, f, uri, p->na.uri.user, p->token.star, false, false);
         if (!edge_flow_is_member(e, f))
                 edge_answer_goes(px, f, false, p->token.domain);
         bl_count(e->delivered_total);
@@ -118,7 +92,7 @@ static bool has_flow(struct bl_edge *e, struct bl_str uri)
 }
 
 /* Top Route is a P of this cluster whose MAC verified. */
-static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p)
+static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, struct p_uri *p)
 {
         const struct bl_msg *m = bl_px_msg(px);
         struct bl_str d, uri = edge_canonical(e, px, p->na.uri.user);
@@ -132,6 +106,8 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const s
                 refuse(px, 403, "bad_d", NONE);
                 return;
         }
+        if (has_d && !edge_pop_second(e, px, p))
+                return;
         if (bl_sticky_is_bound(e->node->sticky, &u, f->id, false)) { /* outbound */
                 if (m->to_tag.n == 0 && !from_is(px, p->token.user, p->token.domain)) {
                         refuse(px, 403, "from_not_registered", BL_STR("From Is Not the Registered Address"));
@@ -139,7 +115,8 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const s
                 }
                 edge_answer_goes(px, f, true, p->na.uri.user);
                 to_home(e, px, p->token.domain, p->pop,
-                        record_route(e, px, f, uri, p->na.uri.user, p->token.star, NULL));
+                        edge_record_route(e, px, f, uri, p->na.uri.user, p->token.star, true,
+                                          is_plain(e, p->token.domain)));
         } else if (edge_flow_is_core(e, f)) { /* inbound */
                 if (has_flow(e, uri))
                         to_ua(e, px, f, p, uri);
@@ -177,7 +154,7 @@ static void by_from(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, unsi
                 return;
         }
         edge_answer_goes(px, f, true, u.user);
-        to_home(e, px, domain, pop, record_route(e, px, f, uri, u.user, b->star, NULL));
+        to_home(e, px, domain, pop, edge_record_route(e, px, f, uri, u.user, b->star, true, is_plain(e, domain)));
 }
 
 /* Asked ourselves: OPTIONS to the node or the cluster without a user. Also how plain neighbours probe us. */

@@ -123,16 +123,3 @@ void edge_put_reach(const struct bl_edge *e, const struct bl_flow *f, struct bl_
                 bl_sb_add(b, bl_tp_param(f->tp));
         }
 }
-
-void edge_put_legacy(const struct bl_edge *e, struct bl_px *px, const struct bl_flow *f, bool star, struct bl_sb *b)
-{
-        if (star) {
-                bl_sb_addz(b, ";n=");
-                bl_sb_add(b, e->node->c.node);
-        }
-        const struct bl_msg *m = bl_px_msg(px);
-        if (f->tp != BL_UDP && !m->via.sticky) {
-                bl_sb_addz(b, ";transport=");
-                bl_sb_add(b, bl_tp_param(f->tp));
-        }
-}

@@ -193,6 +193,8 @@ struct job *home_job_new(struct bl_home *h, struct bl_px *px)
         j->home = h;
         j->px = px;
         j->op.done = stored;
+        if (bl_px_flow(px))
+                j->near = bl_px_flow(px)->tp;
         *bl_px_data(px) = j;
         return j;
 }
@@ -332,6 +334,7 @@ static void done(void *role, struct bl_px *px)
 
 static const struct bl_role home_role = {
         .request = request,
+        .record_route = home_record_route_try,
         .target_failed = target_failed,
         .accepted = accepted,
         .done = done,

@@ -27,6 +27,7 @@ struct job {
         bool waiting, held;                 /* a store call is under way; px was kept for it */
         bool edge;                          /* came through a valid edge, or need not */
         bool outbound;                      /* RFC 5626 section 6 applies */
+        enum bl_tp near;                    /* transport of the flow it came by */
         void (*next)(struct job *, int rc); /* the step that takes the store's result */
         struct bl_digest digest;            /* what home_digest_start found in… */
         const struct bl_msg *digest_of;     /* …this; the message moves when it is kept */
@@ -74,5 +75,7 @@ void home_targets(struct job *j);
 void home_removals_drop(struct bl_home *h); /* whatever is still under way, when the home ends */
 void home_target_failed(struct job *j, unsigned target, unsigned status);
 struct bl_str home_record_route(struct bl_home *h, struct bl_px *px, const struct bl_home_domain *d);
+void home_record_route_try(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
+                           struct bl_sb *out);
 /* An answer that belongs to no transaction of ours: on to an edge, or dropped. */
 void home_answer_stray(void *role, bl_flow_id from, struct bl_msg *m);

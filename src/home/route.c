@@ -12,7 +12,7 @@
 #include "home/internal.h"
 
 struct top {          /* what stood on top of Route */
-        unsigned pop; /* 1 when it was ours */
+        unsigned pop; /* values that are ours: 1, or 2 of a dialog between two transports */
         bool trusted; /* its `d` verified, in a request with a To tag */
         bool has_next;
         struct bl_nameaddr next;             /* the value below */
@@ -35,12 +35,51 @@ struct bl_str home_record_route(struct bl_home *h, struct bl_px *px, const struc
         return b.over ? HOME_NONE : bl_sb_str(&b);
 }
 
+static bool leads_to_edge(const struct bl_home *h, struct bl_str routes)
+{
+        struct bl_nameaddr na;
+        ptrdiff_t end = bl_str_find(routes, '>');
+        return end > 0 && bl_nameaddr_parse(bl_str_make(routes.p, (size_t)end + 1), &na) == 0 &&
+               home_host_is_edge(h, na.uri.host);
+}
+
+/*
+ * Belay neighbours find the flow by `sip:DOMAIN;lr;d=` whatever its transport. Others go where the URI says; so between
+ * two transports each of them is told his own (RFC 5658), and both values come back together.
+ */
+void home_record_route_try(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
+                           struct bl_sb *out)
+{
+        struct bl_home *h = role;
+        const struct job *j = *bl_px_data(px);
+        if (!j || j->near == t->tp)
+                return;
+        bool near_plain = !bl_px_msg(px)->via.sticky;
+        bool far_plain = !leads_to_edge(h, g->push_routes) && !bl_hop_knows_belay(bl_proxy_hops(h->proxy), t->flow);
+        if (!near_plain && !far_plain)
+                return;
+        bl_px_put_record_route(g->record_route, far_plain ? t->tp : BL_TP_COUNT, out);
+        bl_sb_addz(out, ", ");
+        bl_px_put_record_route(g->record_route, near_plain ? j->near : BL_TP_COUNT, out);
+}
+
 static void go(struct bl_px *px, const struct bl_px_target *t)
 {
         if (bl_px_add(px, t) < 0)
                 home_refuse(px, 503, "no_memory", HOME_NONE);
         else
                 bl_px_go(px);
+}
+
+/* The value that goes with a trusted one where the two sides differ (RFC 5658): it is popped, too. */
+static void pop_second(struct bl_home *h, const struct bl_msg *m, struct top *t)
+{
+        struct bl_nameaddr na;
+        struct bl_str d;
+        if (bl_msg_nameaddr(m, BL_H_ROUTE, (int)t->pop, &na) == 0 && !na.uri.has_user &&
+            bl_host_eq(na.uri.host, t->domain->name) && bl_uri_param(&na.uri, BL_STR("d"), &d) &&
+            bl_token_dialog_ok(h->node->c.keys, t->domain->name, m->call_id, d))
+                t->pop++;
 }
 
 /*
@@ -60,7 +99,8 @@ static bool recover_strict(struct bl_home *h, struct bl_px *px, struct top *ret)
             !bl_token_dialog_ok(h->node->c.keys, ret->domain->name, m->call_id, d) || bl_px_recover_strict(px) < 0)
                 return false;
         ret->trusted = true;
-        ret->has_next = bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, 0, &ret->next) == 0;
+        pop_second(h, bl_px_msg(px), ret);
+        ret->has_next = bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, (int)ret->pop, &ret->next) == 0;
         return true;
 }
 
@@ -84,8 +124,10 @@ static bool read_top(struct bl_home *h, struct bl_px *px, struct bl_flow *f, str
                                 return false;
                         }
                         ret->trusted = m->to_tag.n > 0;
+                        if (ret->trusted)
+                                pop_second(h, m, ret);
                 }
-                rc = bl_msg_nameaddr(m, BL_H_ROUTE, 1, &na);
+                rc = bl_msg_nameaddr(m, BL_H_ROUTE, (int)ret->pop, &na);
         }
         if (rc < 0 && rc != BL_ENOENT) {
                 home_refuse(px, 400, "bad_route", BL_STR("Route does not parse"));

@@ -603,6 +603,11 @@ void hop_flow_learn_sent_by(struct bl_hops *h, const struct bl_flow *f, uint16_t
         bl_sticky_flow_listens(h->sticky, f->id, port);
 }
 
+bool bl_hop_knows_belay(struct bl_hops *h, bl_flow_id id)
+{
+        return hop_flow_belay(h, id);
+}
+
 bool hop_flow_belay(struct bl_hops *h, bl_flow_id id)
 {
         const struct hop_flow *hf = hop_flow_of(h, id);

@@ -72,5 +72,7 @@ void bl_hop_learn_client(struct bl_hops *h, struct bl_flow *f, const struct bl_u
 void bl_hop_learn_server(struct bl_hops *h, struct bl_flow *f, const struct bl_msg *req, uint32_t expires_s);
 /* After any final response inside a dialog: 2xx to BYE, 481, 408, terminated subscription end its bindings. */
 void bl_hop_learn_end(struct bl_hops *h, const struct bl_msg *req, const struct bl_msg *response);
+/* The far end of a flow (of any worker) is known to be belay: it needs no URI that names the transport. */
+bool bl_hop_knows_belay(struct bl_hops *h, bl_flow_id flow);
 /* What bl_bind.dialog is for a dialog with this Call-ID: equal on all workers of a node. */
 uint64_t bl_hop_dialog(const struct bl_hops *h, struct bl_str call_id);

@@ -132,7 +132,17 @@ static void learn_value(struct bl_hops *h, struct bl_flow *f, const struct bl_na
                 bl_sticky_bind(h->sticky, b, h->env->now);
 }
 
-/* Index of our own value among the header's, or -1. */
+/* Of a dialog we may have put in two values (RFC 5658), one for each side: alike but for their transport. */
+static bool is_ours(const struct bl_uri *u, const struct bl_uri *mine)
+{
+        struct bl_str d, my_d;
+        if (!bl_uri_param(mine, BL_STR("d"), &my_d))
+                return bl_uri_exact(u, mine, false);
+        return bl_uri_param(u, BL_STR("d"), &d) && bl_str_eq(d, my_d) && bl_str_eq(u->user, mine->user) &&
+               bl_host_eq(u->host, mine->host);
+}
+
+/* Index of our own value among the header's, the topmost if there are two; or -1. */
 static int own_index(const struct bl_msg *m, enum bl_hid id, struct bl_str own)
 {
         struct bl_uri mine;
@@ -141,7 +151,7 @@ static int own_index(const struct bl_msg *m, enum bl_hid id, struct bl_str own)
                 return -1;
         while (bl_msg_values(m, id, &it)) {
                 struct bl_nameaddr na;
-                if (bl_nameaddr_parse(it.value, &na) == 0 && bl_uri_exact(&na.uri, &mine, false))
+                if (bl_nameaddr_parse(it.value, &na) == 0 && is_ours(&na.uri, &mine))
                         return it.index;
         }
         return -1;

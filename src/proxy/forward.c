@@ -257,6 +257,37 @@ static int edit_via(struct px_branch *b, const struct bl_try *t, struct bl_edits
         return 0;
 }
 
+void bl_px_put_record_route(struct bl_str one, enum bl_tp tp, struct bl_sb *out)
+{
+        if (tp == BL_TP_COUNT || tp == BL_WS || tp == BL_WSS) {
+                bl_sb_add(out, one);
+                return;
+        }
+        bl_sb_add(out, bl_str_make(one.p, one.n - 1));
+        bl_sb_addz(out, ";transport=");
+        bl_sb_add(out, bl_tp_param(tp));
+        bl_sb_addc(out, '>');
+}
+
+static int edit_record_route(const struct px_branch *b, const struct bl_try *t, struct bl_edits *e)
+{
+        const struct bl_proxy *p = b->px->p;
+        const struct bl_px_target *g = &b->t;
+        struct bl_sb both = {NULL, 0, 2 * g->record_route.n + RECORD_ROUTE_MORE, false};
+        if (!g->record_route.n)
+                return 0;
+        if (p->role->record_route) {
+                both.p = bl_arena_alloc(e->arena, both.cap);
+                if (!both.p)
+                        return BL_ENOMEM;
+                p->role->record_route(p->role_ctx, b->px, g, t, &both);
+                if (both.over)
+                        return BL_ELIMIT;
+        }
+        bl_edit_push(e, BL_H_RECORD_ROUTE, both.n ? bl_sb_str(&both) : g->record_route);
+        return 0;
+}
+
 static int write_edits(struct px_branch *b, const struct bl_try *t, struct bl_edits *e)
 {
         const struct bl_px *px = b->px;
@@ -268,8 +299,9 @@ static int write_edits(struct px_branch *b, const struct bl_try *t, struct bl_ed
         bl_edit_set(e, BL_H_MAX_FORWARDS, max_text(e->arena, mf < 0 ? DEFAULT_MAX_FORWARDS : (uint32_t)mf - 1));
         if (b->breadth)
                 bl_edit_set(e, BL_H_MAX_BREADTH, max_text(e->arena, b->breadth));
-        if (g->record_route.n)
-                bl_edit_push(e, BL_H_RECORD_ROUTE, g->record_route); /* step 4 */
+        int rc = edit_record_route(b, t, e); /* step 4 */
+        if (rc < 0)
+                return rc;
         if (g->path.n)
                 bl_edit_push(e, BL_H_PATH, g->path); /* RFC 3327 section 5.2 */
         edit_routes(b, t, e);                        /* step 6 */
@@ -359,7 +391,7 @@ static int hand_over(struct px_branch *b, const struct bl_uri *u)
                 .flags = b->t.send_flags,
                 .flow = b->t.flow,
                 .deadline_at = deadline(px),
-                .octets = (uint32_t)(m->octets.n + ADDED_ABOUT + b->t.push_routes.n + b->t.record_route.n),
+                .octets = (uint32_t)(m->octets.n + ADDED_ABOUT + b->t.push_routes.n + 2 * b->t.record_route.n),
         };
         if (px->is_ack)
                 return bl_send_once(px->p->hops, &w, &px_ack_user, b, &b->send);

@@ -21,6 +21,7 @@ enum {
         PX_SENDING_ACKS = 4096,   /* ACKs that wait for a flow or a name: no transaction bounds them */
         ARENA_LIMIT = 256 << 10,  /* edits and texts of one write */
         VIA_OWN_MAX = 512,        /* of the role's own Via parameters */
+        RECORD_ROUTE_MORE = 64,   /* octets that its transports and the comma between two values take */
         ADDED_ABOUT = 200,        /* octets that Via and the rest add, roughly */
         REFUSE_REASONS = 32,      /* counters looked up once */
         DEFAULT_BREADTH = 60,     /* RFC 5393 section 5.3.3.1 */

@@ -19,8 +19,8 @@ struct bl_px_target {
         unsigned pop_routes;        /* values taken off the top of Route (ours) */
         struct bl_str push_routes;  /* "<…>, <…>": put above what remains; empty: nothing */
         struct bl_str path;         /* value to push into Path; empty: none */
-        struct bl_str record_route; /* value(s) to push into Record-Route; empty: none. Also what learning takes as "our
-                                       own" entry */
+        struct bl_str record_route; /* `<URI>` to push into Record-Route; empty: none. Learning knows our own entries by
+                                       its user, host and `d` */
         struct bl_str next; /* the URI that chooses the flow; empty: topmost Route after the edits, else Request-URI
                                (16.6 step 7) */
         const struct bl_str *alt_routes;
@@ -40,6 +40,11 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
         /* Last edits of a try, when its flow is known; Via, Routes, Path, Record-Route and Max-Forwards are done
          * already. May be NULL. < 0: skip this candidate. */
         int (*outgoing)(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_edits *e);
+        /* The Record-Route of a try, now that its transport is known: appends the values that go in instead of the
+         * target's `record_route`, the far side's first (RFC 5658); nothing: that one serves both sides. May be NULL.
+         */
+        void (*record_route)(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
+                             struct bl_sb *out);
         /* A response before it goes upstream (provisional, 2xx, or the best of the finals): bind, edit. `from`: the
          * flow it came by. May be NULL. Our Via is off already. */
         void (*response)(void *role, struct bl_px *px, unsigned target, bl_flow_id from, const struct bl_msg *m,
@@ -117,6 +122,9 @@ int bl_px_hold(struct bl_px *px, bool stateful);
  * the last Route value takes its place (section 16.4). bl_px_msg then shows the message as a loose router would have
  * sent it. 0; BL_ENOENT no Route is left, BL_EMALFORMED, BL_ENOMEM: nothing changed. */
 int bl_px_recover_strict(struct bl_px *px);
+/* For bl_role.record_route: appends `one` (`<URI>`) with ;transport=. BL_TP_COUNT: as it is, and so for
+ * WebSocket, too: its client uses the connection it has, and nobody could open one to it. */
+void bl_px_put_record_route(struct bl_str one, enum bl_tp tp, struct bl_sb *out);
 /* Adds a target (texts copied). 0, BL_ENOMEM, BL_ELIMIT (Max-Breadth, 16 targets). */
 int bl_px_add(struct bl_px *px, const struct bl_px_target *t);
 /* Forwards to what was added; the role is done deciding. With an ACK: once, without transactions. */

@@ -1,4 +1,6 @@
 """Kamailio behind our edges and between our edges and our home."""
+import re
+
 import pytest
 
 import kamailio
@@ -77,6 +79,27 @@ def test_home_with_sipp(kamailio_home, transport):
                host=201, transport=transport)
     joe.done()
     bob.done()
+
+
+@pytest.mark.parametrize("by", ["caller", "called"])
+@pytest.mark.parametrize("phones, core", [("udp", "tcp"), ("tcp", "udp")], ids=["udp-phones", "tcp-phones"])
+def test_home_by_another_transport_than_the_phones(lab, phones, core, by):
+    """The edge Record-Routes doubly: each side can send its BYE though it speaks only the transport of its own."""
+    kamailio.network(lab)
+    kamailio.start(lab, kamailio.HOME, 100, DOMAIN)
+    edges_for(lab, core, 100)
+    bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"),
+                            sipp.hang_up("bob", 1) if by == "called" else sipp.is_hung_up()], to=lab.ip(2), host=202,
+               transport=phones)
+    bob.saw("SIP/2.0 200", "CSeq: 2 REGISTER")
+    joe = Sipp(lab, "joe", [sipp.register("joe"), sipp.call("joe", "bob"),
+                            sipp.hang_up("joe") if by == "caller" else sipp.is_hung_up()], to=lab.ip(1), host=201,
+               transport=phones)
+    joe.done()
+    bob.done()
+    routes = re.findall(r"<sip:joe[^>]*;d=[^>]*>", joe.log.read_text())
+    for tp in (phones, core):
+        assert any(f";transport={tp}" in r for r in routes), routes
 
 
 def between(lab, transport, inbound):

@@ -18,6 +18,18 @@ def test_call_between_two_edges(lab, transport):
     bob.done()
 
 
+@pytest.mark.parametrize("by", ["caller", "called"])
+def test_phones_over_udp_and_a_core_over_tcp(lab, by):
+    lab.cluster(transport="tcp", home=sipp.HOME)
+    bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"),
+                            sipp.hang_up("bob", 1) if by == "called" else sipp.is_hung_up()], to=lab.ip(2), host=202)
+    bob.saw("SIP/2.0 200", "CSeq: 2 REGISTER")
+    joe = Sipp(lab, "joe", [sipp.register("joe"), sipp.call("joe", "bob"),
+                            sipp.hang_up("joe") if by == "caller" else sipp.is_hung_up()], to=lab.ip(1), host=201)
+    joe.done()
+    bob.done()
+
+
 def test_the_called_one_hangs_up(lab, transport):
     lab.cluster(transport=transport, home=sipp.HOME)
     bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"), sipp.hang_up("bob", 1)], to=lab.ip(2), host=202,

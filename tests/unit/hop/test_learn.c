@@ -138,6 +138,12 @@ static void record_route_directly_above_our_own(void **state)
         assert_true(kit_bound(e.k, "sip:peer.example;lr;d=9", e.peer));
         assert_false(kit_bound(e.k, "sip:far.example;lr", e.peer));
         assert_false(kit_bound(e.k, "sip:edge.example.com;lr", e.peer));
+        /* Two of our own, one for each side (RFC 5658): above both of them. */
+        m = ok(e.k, "INVITE",
+               "Record-Route: <sip:peer.example;lr;d=8>, <sip:own.example;lr;d=1;transport=tcp>, "
+               "<sip:own.example;lr;d=1>\r\n");
+        bl_hop_learn_client(e.k->h, kit_flow(e.k, e.peer), NULL, m, BL_STR("sip:own.example;lr;d=1"));
+        assert_true(kit_bound(e.k, "sip:peer.example;lr;d=8", e.peer));
         /* None above: nothing. Not ours at all: nothing. */
         m = ok(e.k, "INVITE", "Record-Route: <sip:own.example;lr;d=1>, <sip:edge.example.com;lr;d=3>\r\n");
         bl_hop_learn_client(e.k->h, kit_flow(e.k, e.edge), NULL, m, BL_STR("sip:own.example;lr;d=1"));
