@@ -61,13 +61,38 @@ static struct rrset *rrset_find(struct bl_hops *h, struct bl_str name, enum bl_r
         return NULL;
 }
 
+/* RFC 3263 section 4.1: services that name a transport of ours. False for all else. */
+static bool naptr_tp(struct bl_str service, enum bl_tp *ret_tp)
+{
+        static const struct {
+                struct bl_str service;
+                enum bl_tp tp;
+        } known[] = {{BL_STR("SIP+D2U"), BL_UDP}, {BL_STR("SIP+D2T"), BL_TCP}, {BL_STR("SIPS+D2T"), BL_TLS}};
+        for (size_t i = 0; i < BL_ARRAY_LEN(known); i++) {
+                if (bl_str_ieq(service, known[i].service)) {
+                        *ret_tp = known[i].tp;
+                        return true;
+                }
+        }
+        return false;
+}
+
 static bool rr_wanted(const struct rrset *e, const struct bl_rr *r)
 {
+        enum bl_tp tp;
         if (r->type != e->query.type)
                 return false; /* a CNAME on the way */
-        if (r->type == BL_RR_SRV)
-                return r->name.n > 0 && r->name.n <= HOP_NAME_MAX;
-        return r->addr.family == (r->type == BL_RR_A ? 4 : 6);
+        if (r->type == BL_RR_A || r->type == BL_RR_AAAA)
+                return r->addr.family == (r->type == BL_RR_A ? 4 : 6);
+        if (!r->name.n || r->name.n > HOP_NAME_MAX)
+                return false;
+        /* Flag S: what it is replaced by has SRV records (RFC 3403 section 4.1, RFC 3263 section 4.1). */
+        return r->type == BL_RR_SRV || (bl_str_ieq(r->flags, BL_STR("s")) && naptr_tp(r->service, &tp));
+}
+
+static bool rr_named(const struct bl_rr *r)
+{
+        return r->type == BL_RR_SRV || r->type == BL_RR_NAPTR;
 }
 
 /* Copies the records of our type; *ret_ttl is the least of theirs (RFC 2181 section 5.2). */
@@ -79,7 +104,7 @@ static int rrset_fill(struct rrset *e, const struct bl_rr *rr, unsigned n, uint3
         for (unsigned i = 0; i < n && k < HOP_RRS_MAX; i++) {
                 if (!rr_wanted(e, &rr[i]))
                         continue;
-                text += rr[i].type == BL_RR_SRV ? rr[i].name.n : 0;
+                text += rr_named(&rr[i]) ? rr[i].name.n : 0;
                 k++;
         }
         if (!k)
@@ -94,7 +119,9 @@ static int rrset_fill(struct rrset *e, const struct bl_rr *rr, unsigned n, uint3
                 struct hop_rr *to = &e->rr[e->n++];
                 *to = (struct hop_rr){
                         .addr = rr[i].addr, .prio = rr[i].prio, .weight = rr[i].weight, .port = rr[i].port};
-                if (rr[i].type == BL_RR_SRV) {
+                if (rr[i].type == BL_RR_NAPTR)
+                        naptr_tp(rr[i].service, &to->tp);
+                if (rr_named(&rr[i])) {
                         to->target = bl_str_make(p, rr[i].name.n);
                         memcpy(p, rr[i].name.p, rr[i].name.n);
                         p += rr[i].name.n;

@@ -44,7 +44,7 @@ void bl_hops_flow_down(struct bl_hops *h, struct bl_flow *f, int why);
 /* From the owner's flow_pong: the far end answered our ping. A re-opened UDP flow takes its bindings back only then. */
 void bl_hops_flow_pong(struct bl_hops *h, struct bl_flow *f);
 
-/* --- resolving (RFC 3263: static map, numeric host, SRV, A/AAAA; cached by TTL, positive and negative) --- */
+/* --- resolving (RFC 3263: static map, numeric host, NAPTR, SRV, A/AAAA; cached by TTL, positive and negative) --- */
 enum { BL_HOP_TARGETS = 8 };
 struct bl_resolve { /* embedded in its owner */
         void (*done)(struct bl_resolve *, int rc, const struct bl_target *targets,

@@ -123,9 +123,10 @@ void hop_failed_fini(struct bl_hops *h);
 
 /* ---- cache.c ---- */
 struct hop_rr {
-        struct bl_addr addr;  /* A, AAAA */
-        struct bl_str target; /* SRV */
-        uint16_t prio, weight, port;
+        struct bl_addr addr;         /* A, AAAA */
+        struct bl_str target;        /* SRV; NAPTR: the name of the SRV records */
+        uint16_t prio, weight, port; /* NAPTR: order, preference */
+        enum bl_tp tp;               /* NAPTR: of its service; others are not kept */
 };
 struct hop_rrset {
         int rc; /* 0, also when there are no records; < 0 as bl_query */

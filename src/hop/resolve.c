@@ -1,11 +1,12 @@
 /*
  * RFC 3263 sections 4.1 and 4.2: a URI to targets in order. The static map speaks first, then numeric hosts, then DNS:
- * SRV where the URI names no port, else A and AAAA. The walk is a pure function over the cache; what is missing there
- * is asked for, and the walk starts again when all of it has come.
+ * NAPTR where the URI names neither transport nor port, SRV where it names no port, then A and AAAA. The walk is a pure
+ * function over the cache; what is missing there is asked for, and the walk starts again when all of it has come.
  */
 #include "hop/internal.h"
 
 enum {
+        SERVICES_MAX = 4,             /* names that SRV records are asked for */
         SERVERS_MAX = BL_HOP_TARGETS, /* SRV records followed */
         WAITS_MAX = 2 * SERVERS_MAX,  /* A and AAAA of each */
 };
@@ -30,6 +31,11 @@ struct resolving { /* behind bl_resolve._state */
         size_t size;
         char text[]; /* name, host */
 };
+struct service { /* a transport and where its SRV records are */
+        enum bl_tp tp;
+        uint16_t n;
+        char name[HOP_NAME_MAX + 16];
+};
 struct server { /* one SRV record, or the host itself */
         struct bl_str host;
         enum bl_tp tp;
@@ -43,6 +49,7 @@ struct walk {
         struct resolving *st; /* NULL: look only */
         bool pending, timeout;
         bool none; /* SRV says: not here */
+        unsigned families;
         unsigned n;
         struct bl_target *to;
 };
@@ -208,7 +215,7 @@ static bool walk_ask(struct walk *w, struct bl_str name, enum bl_rr_type type, s
         return rc == 0 && ret_set->rc == 0 && ret_set->n > 0;
 }
 
-static struct bl_str service(enum bl_tp tp)
+static struct bl_str service_label(enum bl_tp tp)
 {
         switch (tp) {
         case BL_UDP:
@@ -225,18 +232,61 @@ static struct bl_str service(enum bl_tp tp)
         return (struct bl_str){NULL, 0};
 }
 
-static unsigned walk_srv(struct walk *w, enum bl_tp tp, struct server *out, unsigned room)
+static bool service_set(struct service *s, enum bl_tp tp, struct bl_str label, struct bl_str host)
 {
-        char name[HOP_NAME_MAX + 16];
-        struct bl_sb b = BL_SB(name);
+        struct bl_sb b = BL_SB(s->name);
+        bl_sb_add(&b, label);
+        bl_sb_add(&b, host);
+        s->tp = tp;
+        s->n = (uint16_t)b.n;
+        return b.n && !b.over;
+}
+
+/*
+ * The transports that the domain wishes for, by its preference. RFC 3403 section 4.1: once records of an order can be
+ * used, those of a higher order cannot. What goes by sips goes by TLS alone (RFC 3263 section 4.1).
+ */
+static unsigned walk_naptr(struct walk *w, struct service out[SERVICES_MAX])
+{
+        struct hop_rrset set;
+        struct scored order[HOP_RRS_MAX];
+        unsigned n = 0, k = 0;
+        if (!walk_ask(w, w->p->host, BL_RR_NAPTR, &set))
+                return 0;
+        for (unsigned i = 0; i < set.n; i++) {
+                if (!w->p->secure || set.rr[i].tp == BL_TLS)
+                        order[k++] = (struct scored){set.rr[i].prio, set.rr[i].weight, i};
+        }
+        scored_sort(order, k);
+        for (unsigned i = 0; i < k && n < SERVICES_MAX && order[i].major == order[0].major; i++) {
+                const struct hop_rr *r = &set.rr[order[i].at];
+                n += service_set(&out[n], r->tp, bl_str_make(NULL, 0), r->target);
+        }
+        return n;
+}
+
+/* Without NAPTR: SRV for each transport that we and the scheme allow (RFC 3263 section 4.1). */
+static unsigned walk_services(struct walk *w, struct service out[SERVICES_MAX])
+{
+        static const enum bl_tp plain[] = {BL_UDP, BL_TCP};
+        const struct plan *p = w->p;
+        unsigned n = p->has_tp ? 0 : walk_naptr(w, out);
+        if (n || w->pending)
+                return n;
+        const enum bl_tp *tps = p->has_tp || p->secure ? &p->tp : plain;
+        for (unsigned i = 0; i < (tps == plain ? BL_ARRAY_LEN(plain) : 1); i++) {
+                if (service_label(tps[i]).n)
+                        n += service_set(&out[n], tps[i], service_label(tps[i]), p->host);
+        }
+        return n;
+}
+
+static unsigned walk_srv(struct walk *w, const struct service *s, struct server *out, unsigned room)
+{
         struct hop_rrset set;
         struct scored order[HOP_RRS_MAX];
         unsigned n = 0;
-        if (!service(tp).n)
-                return 0;
-        bl_sb_add(&b, service(tp));
-        bl_sb_add(&b, w->p->host);
-        if (b.over || !walk_ask(w, bl_sb_str(&b), BL_RR_SRV, &set))
+        if (!walk_ask(w, bl_str_make(s->name, s->n), BL_RR_SRV, &set))
                 return 0;
         for (unsigned i = 0; i < set.n; i++) {
                 const struct hop_rr *r = &set.rr[i];
@@ -248,30 +298,70 @@ static unsigned walk_srv(struct walk *w, enum bl_tp tp, struct server *out, unsi
                 const struct hop_rr *r = &set.rr[order[i].at];
                 if (bl_str_eq(r->target, BL_STR("."))) /* RFC 2782: the service is decidedly not available here */
                         continue;
-                out[n++] = (struct server){r->target, tp, r->port};
+                out[n++] = (struct server){r->target, s->tp, r->port};
         }
         w->none = w->none || !n;
         return n;
 }
 
+/*
+ * RFC 7984 section 4.2: both families where both are ours, in the order of RFC 6724 section 2.1, which prefers IPv6
+ * where it is the world's.
+ */
+static unsigned family_order(const struct bl_addr *a)
+{
+        static const uint8_t loopback[16] = {[15] = 1};
+        if (a->family == 4)
+                return 2;
+        if (memcmp(a->ip, loopback, sizeof(loopback)) == 0)
+                return 0;
+        if (a->ip[0] == 0x20 && a->ip[1] == 0x02) /* 6to4 */
+                return 3;
+        if (memcmp(a->ip, "\x20\x01\0\0", 4) == 0) /* Teredo */
+                return 4;
+        return (a->ip[0] & 0xfe) == 0xfc ? 5 /* unique local */ : 1;
+}
+
+static unsigned walk_family(struct walk *w, struct bl_str host, enum bl_rr_type type, struct scored *order,
+                            struct bl_addr *addr, unsigned n)
+{
+        struct hop_rrset set;
+        if (!walk_ask(w, host, type, &set))
+                return n;
+        for (unsigned i = 0; i < set.n; i++, n++) {
+                addr[n] = set.rr[i].addr;
+                order[n] = (struct scored){family_order(&addr[n]),
+                                           score(w, bl_addr_hash(w->h->env->hash_seed, &addr[n]), 1), n};
+        }
+        return n;
+}
+
 static void walk_addresses(struct walk *w, const struct server *s)
 {
-        static const enum bl_rr_type families[] = {BL_RR_A, BL_RR_AAAA};
+        struct scored order[2 * HOP_RRS_MAX];
+        struct bl_addr addr[2 * HOP_RRS_MAX];
         struct bl_str host = s->host;
+        unsigned n = 0;
         if (host.n > 1 && host.p[host.n - 1] == '.')
                 host.n--;
-        for (unsigned f = 0; f < BL_ARRAY_LEN(families); f++) {
-                struct hop_rrset set;
-                struct scored order[HOP_RRS_MAX];
-                if (!walk_ask(w, host, families[f], &set))
-                        continue;
-                for (unsigned i = 0; i < set.n; i++)
-                        order[i] =
-                                (struct scored){0, score(w, bl_addr_hash(w->h->env->hash_seed, &set.rr[i].addr), 1), i};
-                scored_sort(order, set.n);
-                for (unsigned i = 0; i < set.n; i++)
-                        walk_add(w, s->tp, &set.rr[order[i].at].addr, s->port);
-        }
+        if (w->families & 1)
+                n = walk_family(w, host, BL_RR_A, order, addr, n);
+        if (w->families & 2)
+                n = walk_family(w, host, BL_RR_AAAA, order, addr, n);
+        scored_sort(order, n);
+        for (unsigned i = 0; i < n; i++)
+                walk_add(w, s->tp, &addr[order[i].at], s->port);
+}
+
+/* The families that we have listeners of, since only those can be answered to: bit 0 IPv4, bit 1 IPv6. Without
+ * listeners, both. */
+static unsigned families(const struct bl_hops *h)
+{
+        const struct bl_flows_conf *c = bl_flows_get_conf(h->flows);
+        unsigned have = 0;
+        for (unsigned i = 0; c && i < c->n_listeners; i++)
+                have |= c->listeners[i].local.family == 6 ? 2 : 1;
+        return have ? have : 3;
 }
 
 static void walk_dns(struct walk *w)
@@ -279,15 +369,13 @@ static void walk_dns(struct walk *w)
         const struct plan *p = w->p;
         /* The targets' names point into the cache until the next question; copies outlive it. */
         char text[SERVERS_MAX][HOP_NAME_MAX];
+        struct service services[SERVICES_MAX];
         struct server servers[SERVERS_MAX];
-        unsigned n = 0;
-        if (!p->port && !p->maddr) {
-                /* RFC 3263 section 4.1: no NAPTR yet, so SRV for each transport that we and the scheme allow. */
-                const enum bl_tp any[] = {BL_UDP, BL_TCP};
-                const enum bl_tp *tps = p->has_tp || p->secure ? &p->tp : any;
-                unsigned n_tps = p->has_tp || p->secure ? 1 : 2;
-                for (unsigned i = 0; i < n_tps; i++) {
-                        unsigned k = walk_srv(w, tps[i], servers + n, SERVERS_MAX - n);
+        unsigned n = 0, n_services = 0;
+        if (!p->port) {
+                n_services = walk_services(w, services);
+                for (unsigned i = 0; i < n_services; i++) {
+                        unsigned k = walk_srv(w, &services[i], servers + n, SERVERS_MAX - n);
                         for (; k; k--, n++) {
                                 memcpy(text[n], servers[n].host.p, servers[n].host.n);
                                 servers[n].host.p = text[n];
@@ -297,7 +385,8 @@ static void walk_dns(struct walk *w)
                         return;
         }
         if (!n) /* section 4.2: A or AAAA of the host itself; UDP unless said otherwise (4.1) */
-                servers[n++] = (struct server){p->host, p->tp, p->port};
+                servers[n++] = (struct server){p->host, n_services ? services[0].tp : p->tp, p->port};
+        w->families = families(w->h);
         for (unsigned i = 0; i < n; i++)
                 walk_addresses(w, &servers[i]);
 }

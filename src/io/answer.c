@@ -170,7 +170,8 @@ static int read_data(const struct reader *whole, const struct record *rec, struc
         }
         if (read_name(&r, &target) < 0 || r.at != r.n)
                 return BL_EMALFORMED;
-        rr->name = keep_text(a, target.p, target.n);
+        /* The root: RFC 2782 says by it that there is no such service. */
+        rr->name = target.n ? keep_text(a, target.p, target.n) : keep_text(a, ".", 1);
         return 0;
 }
 

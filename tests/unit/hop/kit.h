@@ -123,6 +123,10 @@ static inline void kit_answer_a(struct kit *k, const char *name, const char *ip,
         rr.addr.port = 0;
         kit_answer(k, name, BL_RR_A, 0, &rr, 1, 0);
 }
+static inline void kit_answer_no(struct kit *k, const char *name, enum bl_rr_type type)
+{
+        kit_answer(k, name, type, BL_ENOENT, NULL, 0, 300);
+}
 /* Whatever is asked now does not exist. */
 static inline void kit_answer_none(struct kit *k, uint32_t neg_ttl)
 {
@@ -165,7 +169,7 @@ static const struct bl_txns_user kit_txns_user = {
         .request = kit_request, .flow_up = kit_flow_up, .flow_down = kit_flow_down, .flow_pong = kit_flow_pong};
 
 static struct bl_trust kit_trust[2];
-static struct bl_listener_info kit_listeners[3];
+static struct bl_listener_info kit_listeners[4]; /* the last, IPv6, only where `tune` counts it in */
 static struct bl_static_route kit_map[16];
 static const struct bl_str kit_own[] = {{"own.example", 11}};
 
@@ -221,6 +225,7 @@ static inline struct kit *kit_new_workers(unsigned workers, void (*tune)(struct 
         kit_listeners[0] = (struct bl_listener_info){.tp = BL_UDP, .local = kit_addr("127.0.0.1"), .ua_side = true};
         kit_listeners[1] = (struct bl_listener_info){.tp = BL_UDP, .local = kit_addr("127.0.0.2")};
         kit_listeners[2] = (struct bl_listener_info){.tp = BL_TCP, .local = kit_addr("127.0.0.2")};
+        kit_listeners[3] = (struct bl_listener_info){.tp = BL_UDP, .local = kit_addr("[::1]")};
         k->fconf =
                 (struct bl_flows_conf){.trust = kit_trust, .n_trust = 2, .listeners = kit_listeners, .n_listeners = 3};
         k->conf = (struct bl_hops_conf){

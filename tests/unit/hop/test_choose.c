@@ -208,9 +208,9 @@ static void equal_targets_share_the_calls(void **state)
         unsigned by[2] = {0, 0};
         (void)state;
         kit_go(k, BL_M_BYE, "sip:many.example", 0);
-        kit_answer(k, "_sip._udp.many.example", BL_RR_SRV, BL_ENOENT, NULL, 0, 300);
-        kit_answer(k, "_sip._tcp.many.example", BL_RR_SRV, BL_ENOENT, NULL, 0, 300);
-        kit_answer(k, "many.example", BL_RR_AAAA, 0, NULL, 0, 300);
+        kit_answer_no(k, "many.example", BL_RR_NAPTR);
+        kit_answer_no(k, "_sip._udp.many.example", BL_RR_SRV);
+        kit_answer_no(k, "_sip._tcp.many.example", BL_RR_SRV);
         kit_answer(k, "many.example", BL_RR_A, 0, rr, 2, 0);
         for (unsigned i = 0; i < 64; i++) {
                 char call[32];

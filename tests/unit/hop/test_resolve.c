@@ -26,9 +26,18 @@ static void dns(struct kit *k)
 {
         k->conf.dns = true;
 }
+static void dual(struct kit *k)
+{
+        k->conf.dns = true;
+        k->fconf.n_listeners = 4;
+}
 static struct kit *with_dns(void)
 {
         return kit_new_tuned(dns, NULL);
+}
+static struct kit *dual_stack(void)
+{
+        return kit_new_tuned(dual, NULL);
 }
 
 static int ask(struct kit *k, struct got *g, const char *uri, bool use_maddr)
@@ -164,13 +173,16 @@ static struct bl_rr srv(uint16_t prio, uint16_t weight, const char *name, uint16
 
 static void srv_of_both_transports_then_addresses(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         struct bl_rr udp[] = {srv(20, 0, "b.example", 5070), srv(10, 0, "a.example.", 5061)};
         struct bl_rr tcp[] = {srv(10, 0, "a.example", 5062)};
         struct bl_rr six = {.type = BL_RR_AAAA, .ttl = 60, .addr = kit_addr("[2001:db8::a]")};
         (void)state;
         assert_int_equal(ask(k, &g, "sip:x.example", false), BL_EPENDING);
+        assert_int_equal(k->n_query, 1);
+        kit_answer_no(k, "x.example", BL_RR_NAPTR);
+        assert_int_equal(k->n_query, 2);
         kit_answer(k, "_sip._udp.x.example", BL_RR_SRV, 0, udp, 2, 0);
         assert_int_equal(k->n_query, 1);
         kit_answer(k, "_sip._tcp.x.example", BL_RR_SRV, 0, tcp, 1, 0);
@@ -182,11 +194,11 @@ static void srv_of_both_transports_then_addresses(void **state)
         kit_answer(k, "b.example", BL_RR_AAAA, 0, NULL, 0, 60);
         assert_int_equal(g.calls, 1);
         assert_int_equal(g.rc, 5);
-        assert_target(&g, 0, BL_UDP, "192.0.2.1:5061");
-        assert_target(&g, 1, BL_UDP, "[2001:db8::a]:5061");
+        assert_target(&g, 0, BL_UDP, "[2001:db8::a]:5061");
+        assert_target(&g, 1, BL_UDP, "192.0.2.1:5061");
         assert_target(&g, 2, BL_UDP, "192.0.2.2:5070");
-        assert_target(&g, 3, BL_TCP, "192.0.2.1:5062");
-        assert_target(&g, 4, BL_TCP, "[2001:db8::a]:5062");
+        assert_target(&g, 3, BL_TCP, "[2001:db8::a]:5062");
+        assert_target(&g, 4, BL_TCP, "192.0.2.1:5062");
         assert_string_equal(g.sni[0], "x.example"); /* the URI's host, not the server's name (RFC 5922) */
         /* Now it is known at once. */
         unsigned asked = k->n_asked;
@@ -202,20 +214,22 @@ static void what_is_asked_for(void **state)
                 enum bl_rr_type type;
                 unsigned n;
         } cases[] = {
-                {"sip:x.example", "_sip._udp.x.example", BL_RR_SRV, 2},
-                {"sip:x.example", "_sip._tcp.x.example", BL_RR_SRV, 2},
+                {"sip:x.example", "x.example", BL_RR_NAPTR, 1},
+                {"sips:x.example", "x.example", BL_RR_NAPTR, 1},
+                {"sip:x.example;maddr=y.example", "y.example", BL_RR_NAPTR, 1},
                 {"sip:x.example;transport=tcp", "_sip._tcp.x.example", BL_RR_SRV, 1},
                 {"sip:x.example;transport=udp", "_sip._udp.x.example", BL_RR_SRV, 1},
-                {"sips:x.example", "_sips._tcp.x.example", BL_RR_SRV, 1},
+                {"sips:x.example;transport=tcp", "_sips._tcp.x.example", BL_RR_SRV, 1},
                 {"sip:x.example;transport=tls", "_sips._tcp.x.example", BL_RR_SRV, 1},
                 {"sip:x.example:5060", "x.example", BL_RR_A, 2},
                 {"sip:x.example:5060", "x.example", BL_RR_AAAA, 2},
                 {"sip:x.example;transport=ws", "x.example", BL_RR_A, 2},
-                {"sip:x.example;maddr=y.example", "y.example", BL_RR_A, 2},
+                {"sip:x.example:5070;maddr=y.example", "y.example", BL_RR_A, 2},
+                {"sip:x.example;transport=tcp;maddr=y.example", "_sip._tcp.y.example", BL_RR_SRV, 1},
         };
         (void)state;
         for (unsigned i = 0; i < BL_ARRAY_LEN(cases); i++) {
-                struct kit *k = with_dns();
+                struct kit *k = dual_stack();
                 struct got g;
                 assert_int_equal(ask(k, &g, cases[i].uri, true), BL_EPENDING);
                 assert_true(kit_asked(k, cases[i].name, cases[i].type));
@@ -227,10 +241,12 @@ static void what_is_asked_for(void **state)
 
 static void without_srv_the_host_itself_by_udp(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example", false);
+        kit_answer_no(k, "x.example", BL_RR_NAPTR);
+        assert_true(kit_asked(k, "_sip._udp.x.example", BL_RR_SRV) && kit_asked(k, "_sip._tcp.x.example", BL_RR_SRV));
         kit_answer_none(k, 60);
         assert_true(kit_asked(k, "x.example", BL_RR_A));
         kit_answer_a(k, "x.example", "192.0.2.9", 60);
@@ -251,6 +267,136 @@ static void a_dot_ends_it(void **state)
         kit_answer(k, "_sip._tcp.x.example", BL_RR_SRV, 0, &dot, 1, 0);
         assert_int_equal(g.rc, BL_ENOENT);
         assert_int_equal(k->n_query, 0);
+        kit_free(k);
+}
+
+/* ---- NAPTR (RFC 3263 section 4.1) ---- */
+
+static struct bl_rr naptr(uint16_t order, uint16_t preference, const char *flags, const char *service, const char *name)
+{
+        return (struct bl_rr){.type = BL_RR_NAPTR,
+                              .ttl = 60,
+                              .prio = order,
+                              .weight = preference,
+                              .flags = bl_str_z(flags),
+                              .service = bl_str_z(service),
+                              .name = bl_str_z(name)};
+}
+
+/* By preference within the least order that we can use; what stands behind a higher order does not count. */
+static void the_domain_prefers_its_transports(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        struct bl_rr rr[] = {naptr(10, 20, "S", "sip+d2u", "u.example"),   naptr(20, 0, "s", "SIP+D2U", "late.example"),
+                             naptr(10, 10, "s", "SIP+D2T", "t.example"),   naptr(5, 0, "s", "SIP+D2S", "sctp.example"),
+                             naptr(1, 0, "u", "SIP+D2U", "flag.example"),  naptr(1, 0, "s", "H323+D2T", "h.example"),
+                             naptr(10, 15, "s", "SIPS+D2T", "tls.example")};
+        struct bl_rr t = srv(1, 1, "a.example", 5070), u = srv(1, 1, "b.example", 5080),
+                     s = srv(1, 1, "c.example", 5061);
+        (void)state;
+        assert_int_equal(ask(k, &g, "sip:x.example", false), BL_EPENDING);
+        kit_answer(k, "x.example", BL_RR_NAPTR, 0, rr, BL_ARRAY_LEN(rr), 0);
+        assert_int_equal(k->n_query, 3);
+        kit_answer(k, "t.example", BL_RR_SRV, 0, &t, 1, 0);
+        kit_answer(k, "u.example", BL_RR_SRV, 0, &u, 1, 0);
+        kit_answer(k, "tls.example", BL_RR_SRV, 0, &s, 1, 0);
+        kit_answer_a(k, "a.example", "192.0.2.1", 60);
+        kit_answer_a(k, "b.example", "192.0.2.2", 60);
+        kit_answer_a(k, "c.example", "192.0.2.3", 60);
+        assert_int_equal(g.rc, 3);
+        assert_target(&g, 0, BL_TCP, "192.0.2.1:5070");
+        assert_target(&g, 1, BL_TLS, "192.0.2.3:5061");
+        assert_target(&g, 2, BL_UDP, "192.0.2.2:5080");
+        assert_string_equal(g.sni[1], "x.example"); /* what a certificate has to prove: the URI's host */
+        kit_free(k);
+}
+
+static void sips_follows_only_sips(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        struct bl_rr rr[] = {naptr(1, 1, "s", "SIP+D2T", "t.example"), naptr(2, 1, "s", "SIPS+D2T", "tls.example")};
+        struct bl_rr s = srv(1, 1, "c.example", 5071);
+        (void)state;
+        ask(k, &g, "sips:x.example", false);
+        kit_answer(k, "x.example", BL_RR_NAPTR, 0, rr, 2, 0);
+        assert_int_equal(k->n_query, 1);
+        kit_answer(k, "tls.example", BL_RR_SRV, 0, &s, 1, 0);
+        kit_answer_a(k, "c.example", "192.0.2.3", 60);
+        assert_int_equal(g.rc, 1);
+        assert_target(&g, 0, BL_TLS, "192.0.2.3:5071");
+        /* Without: SRV of sips, then the host at the port of TLS. */
+        ask(k, &g, "sips:y.example", false);
+        kit_answer(k, "y.example", BL_RR_NAPTR, 0, rr, 1, 0);
+        kit_answer_no(k, "_sips._tcp.y.example", BL_RR_SRV);
+        kit_answer_a(k, "y.example", "192.0.2.4", 60);
+        assert_int_equal(g.rc, 1);
+        assert_target(&g, 0, BL_TLS, "192.0.2.4:5061");
+        kit_free(k);
+}
+
+/* None that we can use is none; and where a name has no SRV records, the host by that transport (section 4.2). */
+static void naptr_that_leads_nowhere(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        struct bl_rr useless = naptr(1, 1, "s", "SIP+D2S", "sctp.example"),
+                     tcp = naptr(1, 1, "s", "SIP+D2T", "t.example");
+        (void)state;
+        ask(k, &g, "sip:x.example", false);
+        kit_answer(k, "x.example", BL_RR_NAPTR, 0, &useless, 1, 0);
+        assert_true(kit_asked(k, "_sip._udp.x.example", BL_RR_SRV) && kit_asked(k, "_sip._tcp.x.example", BL_RR_SRV));
+        bl_resolve_cancel(&g.r);
+        ask(k, &g, "sip:y.example", false);
+        kit_answer(k, "y.example", BL_RR_NAPTR, 0, &tcp, 1, 0);
+        kit_answer_no(k, "t.example", BL_RR_SRV);
+        kit_answer_a(k, "y.example", "192.0.2.4", 60);
+        assert_target(&g, 0, BL_TCP, "192.0.2.4:5060");
+        /* A server that fails on NAPTR, which old ones do not know, is not the end. */
+        ask(k, &g, "sip:z.example", false);
+        kit_answer(k, "z.example", BL_RR_NAPTR, BL_EREFUSED, NULL, 0, 0);
+        kit_answer_no(k, "_sip._udp.z.example", BL_RR_SRV);
+        kit_answer_no(k, "_sip._tcp.z.example", BL_RR_SRV);
+        kit_answer_a(k, "z.example", "192.0.2.5", 60);
+        assert_target(&g, 0, BL_UDP, "192.0.2.5:5060");
+        kit_free(k);
+}
+
+/* ---- families (RFC 7984) ---- */
+
+static void only_families_that_we_have(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        (void)state;
+        ask(k, &g, "sip:x.example:5060", false);
+        assert_int_equal(k->n_query, 1);
+        assert_true(kit_asked(k, "x.example", BL_RR_A));
+        bl_resolve_cancel(&g.r);
+        kit_free(k);
+}
+
+static void the_families_order(void **state)
+{
+        struct kit *k = dual_stack();
+        struct got g;
+        const char *const six[] = {"[fd00::1]", "[2002:c000:201::1]", "[2001:db8::1]", "[2001::1]", "[::1]"};
+        struct bl_rr rr[5];
+        (void)state;
+        for (unsigned i = 0; i < 5; i++)
+                rr[i] = (struct bl_rr){.type = BL_RR_AAAA, .ttl = 60, .addr = kit_addr(six[i])};
+        ask(k, &g, "sip:x.example:5060", false);
+        kit_answer_a(k, "x.example", "192.0.2.1", 60);
+        kit_answer(k, "x.example", BL_RR_AAAA, 0, rr, 5, 0);
+        assert_int_equal(g.rc, 6);
+        assert_target(&g, 0, BL_UDP, "[::1]:5060");
+        assert_target(&g, 1, BL_UDP, "[2001:db8::1]:5060");
+        assert_target(&g, 2, BL_UDP, "192.0.2.1:5060");
+        assert_target(&g, 3, BL_UDP, "[2002:c000:201::1]:5060");
+        assert_target(&g, 4, BL_UDP, "[2001::1]:5060");
+        assert_target(&g, 5, BL_UDP, "[fd00::1]:5060");
+        assert_int_equal(g.t[0].listener, 3);
         kit_free(k);
 }
 
@@ -287,7 +433,7 @@ static void weights_share_the_load(void **state)
 
 static void ttl_positive_and_negative(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example:5060", false);
@@ -313,7 +459,7 @@ static void ttl_positive_and_negative(void **state)
 
 static void a_zero_ttl_still_answers_who_asked(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example:5060", false);
@@ -326,7 +472,7 @@ static void a_zero_ttl_still_answers_who_asked(void **state)
 
 static void no_answer_is_a_timeout_and_soon_asked_again(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example:5060", false);
@@ -342,7 +488,7 @@ static void no_answer_is_a_timeout_and_soon_asked_again(void **state)
 
 static void one_family_is_enough(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example:5060", false);
@@ -354,7 +500,7 @@ static void one_family_is_enough(void **state)
 
 static void equal_questions_are_asked_once(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got a, b, c;
         (void)state;
         ask(k, &a, "sip:x.example:5060", false);
@@ -375,7 +521,7 @@ static void equal_questions_are_asked_once(void **state)
 /* The far end chooses the names that we look up: what is remembered is bounded, and the oldest goes. */
 static void the_cache_is_bounded(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         size_t most = 0;
         (void)state;
@@ -410,12 +556,12 @@ static void what_expired_is_swept(void **state)
 
 static void ends_with_questions_under_way(void **state)
 {
-        struct kit *k = with_dns();
+        struct kit *k = dual_stack();
         struct got g;
         (void)state;
         ask(k, &g, "sip:x.example", false);
         kit_go(k, BL_M_BYE, "sip:y.example", 0);
-        assert_int_equal(k->n_query, 4);
+        assert_int_equal(k->n_query, 2);
         kit_free(k); /* asan would tell */
 }
 
@@ -431,6 +577,11 @@ int main(void)
                 cmocka_unit_test(what_is_asked_for),
                 cmocka_unit_test(without_srv_the_host_itself_by_udp),
                 cmocka_unit_test(a_dot_ends_it),
+                cmocka_unit_test(the_domain_prefers_its_transports),
+                cmocka_unit_test(sips_follows_only_sips),
+                cmocka_unit_test(naptr_that_leads_nowhere),
+                cmocka_unit_test(only_families_that_we_have),
+                cmocka_unit_test(the_families_order),
                 cmocka_unit_test(weights_share_the_load),
                 cmocka_unit_test(ttl_positive_and_negative),
                 cmocka_unit_test(a_zero_ttl_still_answers_who_asked),

@@ -52,7 +52,7 @@ static void test_srv_and_its_compressed_target(void **state)
         assert_int_equal(a.rr[0].weight, 2);
         assert_int_equal(a.rr[0].port, 5060);
         assert_str(a.rr[0].name, "e1.ex");
-        assert_str(a.rr[1].name, ""); /* ".": the service is not offered (RFC 2782) */
+        assert_str(a.rr[1].name, "."); /* ".": the service is not offered (RFC 2782) */
 }
 
 static void test_naptr(void **state)
