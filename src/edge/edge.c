@@ -53,7 +53,7 @@ static bool fill_members(struct bl_edge_node *n)
                 return false;
         if (fc->n_trust)
                 memcpy(n->trust, fc->trust, fc->n_trust * sizeof *n->trust);
-        unsigned t = fc->n_trust;
+        unsigned t = n->n_trusted = fc->n_trust;
         for (unsigned i = 0; i < c->n_members; i++) {
                 n->members[i] = c->members[i];
                 bool self = bl_str_ieq(c->members[i].name, c->node);
@@ -229,7 +229,25 @@ void bl_edge_free(struct bl_edge *e)
         bl_proxy_free(e->proxy); /* takes the flows down, and with them what they carry */
         bl_htab_fini(&e->bound);
         free(e->member);
+        free(e->trust);
         free(e);
+}
+
+int bl_edge_set_trust(struct bl_edge *e, const struct bl_trust *trust, unsigned n)
+{
+        const struct bl_edge_node *node = e->node;
+        unsigned fellows = node->c.proxy.flow.n_trust - node->n_trusted;
+        struct bl_trust *all = calloc((size_t)n + fellows + 1, sizeof *all);
+        if (!all)
+                return BL_ENOMEM;
+        if (n)
+                memcpy(all, trust, n * sizeof *all);
+        if (fellows)
+                memcpy(all + n, node->trust + node->n_trusted, fellows * sizeof *all);
+        bl_flows_set_trust(bl_txns_flows(bl_proxy_txns(e->proxy)), all, n + fellows);
+        free(e->trust);
+        e->trust = all;
+        return 0;
 }
 
 struct bl_proxy *bl_edge_proxy(struct bl_edge *e)

@@ -56,5 +56,8 @@ void bl_edge_node_free(struct bl_edge_node *n); /* after its workers */
 struct bl_sticky *bl_edge_node_sticky(struct bl_edge_node *n);
 struct bl_edge *bl_edge_new(struct env *env, struct bl_edge_node *n); /* one per worker; NULL without memory */
 void bl_edge_free(struct bl_edge *e);
+/* What `proxy.flow.trust` is from now on for this worker, in its turn; names are borrowed until the next call, the
+ * fellow edges are added. 0; or BL_ENOMEM and nothing changed. */
+int bl_edge_set_trust(struct bl_edge *e, const struct bl_trust *trust, unsigned n) BL_MUSTCHECK;
 struct bl_proxy *bl_edge_proxy(struct bl_edge *e); /* for bl_flows_join, views, tests */
 size_t bl_edge_bindings(const struct bl_edge *e);  /* P's bound to flows of this worker */

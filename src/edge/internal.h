@@ -9,7 +9,8 @@ struct bl_edge_node {
         struct bl_txn_index *index;     /* NULL with one worker */
         struct bl_str own[2];           /* cluster, and our own name: never bound to a flow */
         unsigned self;                  /* our index among the members */
-        struct bl_trust *trust;         /* configured ranges and, behind them, the fellow edges */
+        struct bl_trust *trust;         /* configured ranges and, behind them, the fellow edges … */
+        unsigned n_trusted;             /* … which begin here */
         struct bl_edge_member *members; /* a copy whose ports are filled in */
 };
 
@@ -42,7 +43,8 @@ struct bl_edge {
         struct bl_edge_node *node;
         struct bl_proxy *proxy;
         struct bl_htab bound;
-        struct member *member; /* as node->members */
+        struct member *member;  /* as node->members */
+        struct bl_trust *trust; /* as the node's, after a reload; NULL before */
         bl_us started_at;
         struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total,
                 *rescued_total;

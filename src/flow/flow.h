@@ -98,6 +98,10 @@ struct bl_flows *bl_flows_new(struct env *env, const struct bl_flows_conf *conf,
 /* Closes all; `down` (why 0) is called for each. Workers of one node: stop all before the first is freed. Accepts NULL.
  */
 void bl_flows_free(struct bl_flows *fs);
+/* What `trust` is from now on, borrowed until the next call. A flow that it takes for other domains than before closes,
+ * for what its far end may do was decided when it came up; peers come again. Looks at each flow once, in this turn,
+ * when the list is another one. */
+void bl_flows_set_trust(struct bl_flows *fs, const struct bl_trust *trust, unsigned n);
 size_t bl_flows_count(const struct bl_flows *fs);
 /* Own flows, oldest first; NULL starts, NULL ends. The one given must still be alive. For views and draining. */
 struct bl_flow *bl_flows_next(const struct bl_flows *fs, const struct bl_flow *after);

@@ -288,6 +288,58 @@ bool bl_link_admit(struct bl_flow *f, const struct bl_peer *peer)
         return true;
 }
 
+/* ---- another list of trusted ranges ---- */
+
+static bool has_link(const struct bl_trust *t, unsigned n, const struct bl_addr *remote, const struct bl_trust *like)
+{
+        for (unsigned i = 0; i < n; i++) {
+                if (t[i].why == like->why && bl_net_has(&t[i].net, remote) && bl_host_eq(t[i].domain, like->domain))
+                        return true;
+        }
+        return false;
+}
+
+/* All that `a` says of this far end, `b` says too. */
+static bool is_covered(const struct bl_trust *a, unsigned n_a, const struct bl_trust *b, unsigned n_b,
+                       const struct bl_addr *remote)
+{
+        for (unsigned i = 0; i < n_a; i++) {
+                if (bl_net_has(&a[i].net, remote) && !has_link(b, n_b, remote, &a[i]))
+                        return false;
+        }
+        return true;
+}
+
+static bool same_list(const struct bl_trust *a, unsigned n_a, const struct bl_trust *b, unsigned n_b)
+{
+        if (n_a != n_b)
+                return false;
+        for (unsigned i = 0; i < n_a; i++) {
+                if (a[i].why != b[i].why || a[i].net.bits != b[i].net.bits ||
+                    !bl_addr_eq_ip(&a[i].net.base, &b[i].net.base) || !bl_str_eq(a[i].domain, b[i].domain))
+                        return false;
+        }
+        return true;
+}
+
+void bl_flows_set_trust(struct bl_flows *fs, const struct bl_trust *trust, unsigned n)
+{
+        const struct bl_trust *old = fs->conf.trust;
+        unsigned n_old = fs->conf.n_trust;
+        bool same = same_list(old, n_old, trust, n);
+        fs->conf.trust = trust;
+        fs->conf.n_trust = n;
+        if (same)
+                return;
+        BL_LIST_EACH(l, &fs->all)
+        {
+                struct bl_flow *f = BL_CONTAINER(l, struct bl_flow, _all);
+                if (f->state == BL_FLOW_UP && !bl_tp_is_secure(f->tp) &&
+                    !(is_covered(old, n_old, trust, n, &f->remote) && is_covered(trust, n, old, n_old, &f->remote)))
+                        bl_flow_close_why(f, true, BL_EREFUSED);
+        }
+}
+
 bool bl_flow_proven(const struct bl_flow *f)
 {
         const void *cursor = NULL;

@@ -45,10 +45,10 @@ void hop_pool_unstr(struct bl_hops *h, struct bl_str *s)
 }
 
 /* Entries of one host hang behind its first, in the map's order. */
-static int map_insert(struct bl_hops *h, struct hop_name *m)
+static int map_insert(const struct bl_hops *h, struct bl_htab *map, struct hop_name *m)
 {
         uint64_t hash = hop_host_hash(h, m->host);
-        for (struct bl_hnode *n = bl_htab_first(&h->map, hash); n; n = bl_htab_next(n)) {
+        for (struct bl_hnode *n = bl_htab_first(map, hash); n; n = bl_htab_next(n)) {
                 struct hop_name *first = BL_CONTAINER(n, struct hop_name, node);
                 if (!bl_host_eq(first->host, m->host))
                         continue;
@@ -57,27 +57,44 @@ static int map_insert(struct bl_hops *h, struct hop_name *m)
                 first->next = m;
                 return 0;
         }
-        return bl_htab_insert(&h->map, &m->node, hash);
+        return bl_htab_insert(map, &m->node, hash);
 }
 
-static int names_init(struct bl_hops *h)
+static int own_init(struct bl_hops *h)
 {
-        unsigned n = 0;
-        if (!h->conf.n_own && !h->conf.n_map)
+        if (!h->conf.n_own)
                 return 0;
-        if (!(h->names = calloc((size_t)h->conf.n_own + h->conf.n_map, sizeof(*h->names))))
+        if (!(h->own_names = calloc(h->conf.n_own, sizeof(*h->own_names))))
                 return BL_ENOMEM;
-        for (unsigned i = 0; i < h->conf.n_own; i++, n++) {
-                h->names[n].host = h->conf.own[i];
-                if (bl_htab_insert(&h->own, &h->names[n].node, hop_host_hash(h, h->conf.own[i])) < 0)
+        for (unsigned i = 0; i < h->conf.n_own; i++) {
+                h->own_names[i].host = h->conf.own[i];
+                if (bl_htab_insert(&h->own, &h->own_names[i].node, hop_host_hash(h, h->conf.own[i])) < 0)
                         return BL_ENOMEM;
         }
-        for (unsigned i = 0; i < h->conf.n_map; i++, n++) {
-                h->names[n].host = h->conf.map[i].host;
-                h->names[n].at = i;
-                if (map_insert(h, &h->names[n]) < 0)
-                        return BL_ENOMEM;
+        return 0;
+}
+
+int bl_hops_set_map(struct bl_hops *h, const struct bl_static_route *map, unsigned n)
+{
+        struct bl_htab fresh = {0};
+        struct hop_name *names = n ? calloc(n, sizeof(*names)) : NULL;
+        int rc = n && !names ? BL_ENOMEM : 0;
+        for (unsigned i = 0; rc == 0 && i < n; i++) {
+                names[i].host = map[i].host;
+                names[i].at = i;
+                rc = map_insert(h, &fresh, &names[i]);
         }
+        if (rc < 0) {
+                bl_htab_fini(&fresh);
+                free(names);
+                return rc;
+        }
+        bl_htab_fini(&h->map);
+        free(h->map_names);
+        h->map = fresh;
+        h->map_names = names;
+        h->conf.map = map;
+        h->conf.n_map = n;
         return 0;
 }
 
@@ -145,7 +162,7 @@ struct bl_hops *bl_hops_new(struct bl_txns *txns, struct bl_sticky *sticky, cons
         bl_list_init(&h->sends);
         bl_list_init(&h->resolving);
         count_init(h);
-        if (names_init(h) < 0) {
+        if (own_init(h) < 0 || bl_hops_set_map(h, conf->map, conf->n_map) < 0) {
                 bl_hops_free(h);
                 return NULL;
         }
@@ -181,7 +198,8 @@ void bl_hops_free(struct bl_hops *h)
         bl_htab_fini(&h->own);
         bl_htab_fini(&h->map);
         env_disarm(h->env, &h->sweep);
-        free(h->names);
+        free(h->own_names);
+        free(h->map_names);
         free(h);
 }
 

@@ -17,7 +17,7 @@ struct bl_static_route {    /* the static map: for clients and nodes without DNS
 };
 struct bl_hops_conf {
         const struct bl_static_route *map;
-        unsigned n_map;     /* borrowed for life */
+        unsigned n_map;     /* borrowed for life, or until bl_hops_set_map */
         bool dns;           /* ask DNS where the map is silent */
         bool has_transport; /* a client's: sip URIs without a transport of their own mean `transport` */
         enum bl_tp transport;
@@ -34,6 +34,9 @@ struct bl_hops_conf {
 };
 struct bl_hops *bl_hops_new(struct bl_txns *txns, struct bl_sticky *sticky, const struct bl_hops_conf *conf);
 void bl_hops_free(struct bl_hops *h);
+/* What the static map is from now on, borrowed until the next call: for flows yet to be opened, as those that live and
+ * what is bound to them go on. 0; or BL_ENOMEM and the old one stays. */
+int bl_hops_set_map(struct bl_hops *h, const struct bl_static_route *map, unsigned n) BL_MUSTCHECK;
 struct bl_sticky *bl_hops_sticky(struct bl_hops *h);
 struct bl_txns *bl_hops_txns(struct bl_hops *h);
 /* To be called by the owner from its txns_user: keeps the table true. up: adds the flow, binds its linked domains,

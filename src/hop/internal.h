@@ -52,7 +52,7 @@ struct bl_hops {
         struct bl_link cache_old; /* least recently used first; not those under way */
         unsigned n_cache;
         struct bl_htab own, map;
-        struct hop_name *names; /* of both tables */
+        struct hop_name *own_names, *map_names; /* what the two tables hold */
         struct bl_link sends, resolving;
         struct bl_timer sweep;
         struct hop_counters count;

@@ -202,8 +202,11 @@ static void reload(struct daemon *d)
         for (unsigned i = 0; i < d->n_stacks; i++)
                 bl_stack_set_log_level(d->stack[i], (enum bl_level)o->log->level);
         d->options.drain_ms = o->drain_ms;
-        for (unsigned i = 0; i < d->n_stacks; i++)
+        for (unsigned i = 0; i < d->n_stacks; i++) {
                 reload_keys(d, d->stack[i]);
+                if (bl_stack_reload_tables(d->stack[i], fresh) < 0)
+                        say_kept(d, &err, "trust, map and nodes as they were read before");
+        }
         if (d->home)
                 reload_users(d);
         bl_conf_unref(d->live);

@@ -162,18 +162,22 @@ static const struct bl_conf_option options[] = {
         {"home", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, home), .table = &bl_home_conf_table,
          .help = "This node is a home proxy: registrar of its domains."},
         {"trust", BL_CONF_MAP, BL_CONF_AT(struct bl_options, trust), .elem = &nets,
-         .elem_size = sizeof(struct bl_trust_option), .domain_keys = true,
+         .elem_size = sizeof(struct bl_trust_option), .domain_keys = true, .live = true,
          .help = "Which domain a far end belongs to that has an address in these ranges. Without TLS this is what an "
                  "edge "
                  "knows its home by, and the other way round. Whoever can send from such an address is trusted: name "
-                 "single addresses of networks that you control. Fellow `members` need not stand here.",
+                 "single addresses of networks that you control. Fellow `members` need not stand here. A reload closes "
+                 "the "
+                 "flows that it takes for another domain than before; their far ends come again.",
          .example = "{example.com: [10.0.2.0/24], edge.example.com: 10.0.1.7}"},
         {"map", BL_CONF_MAP, BL_CONF_AT(struct bl_options, map), .elem = &points,
-         .elem_size = sizeof(struct bl_map_option), .domain_keys = true,
-         .help = "Where a domain or host is, instead of DNS; tried in this order.",
+         .elem_size = sizeof(struct bl_map_option), .domain_keys = true, .live = true,
+         .help = "Where a domain or host is, instead of DNS; tried in this order. After a reload flows that are open "
+                 "go on: "
+                 "only new ones are opened by it.",
          .example = "{edge.example.com: [udp 127.0.1.1:5060, udp 127.0.1.2:5060]}"},
         {"nodes", BL_CONF_MAP, BL_CONF_AT(struct bl_options, nodes), .elem = &node_points,
-         .elem_size = sizeof(struct bl_nodes_option), .domain_keys = true,
+         .elem_size = sizeof(struct bl_nodes_option), .domain_keys = true, .live = true,
          .help = "Where single nodes of a cluster are. With it a home that has forgotten a binding finds the right "
                  "edge at "
                  "the first try more often.",

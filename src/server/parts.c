@@ -25,7 +25,7 @@ static void put_listeners(struct bl_parts *p, const struct bl_options *o, enum b
         }
 }
 
-static int put_trust(struct bl_parts *p, const struct bl_options *o)
+static int put_trust(struct bl_tables *p, const struct bl_options *o)
 {
         const struct bl_trust_option *t = BL_CONF_ITEMS(o->trust, struct bl_trust_option);
         size_t n = 0;
@@ -43,7 +43,7 @@ static int put_trust(struct bl_parts *p, const struct bl_options *o)
         return 0;
 }
 
-static int put_map(struct bl_parts *p, const struct bl_options *o)
+static int put_map(struct bl_tables *p, const struct bl_options *o)
 {
         const struct bl_map_option *m = BL_CONF_ITEMS(o->map, struct bl_map_option);
         const struct bl_nodes_option *c = BL_CONF_ITEMS(o->nodes, struct bl_nodes_option);
@@ -72,18 +72,34 @@ static int put_map(struct bl_parts *p, const struct bl_options *o)
         return 0;
 }
 
+int bl_tables_init(struct bl_tables *t, const struct bl_options *o)
+{
+        *t = (struct bl_tables){0};
+        int rc = put_trust(t, o);
+        if (rc == 0)
+                rc = put_map(t, o);
+        if (rc < 0)
+                bl_tables_fini(t);
+        return rc;
+}
+
+void bl_tables_fini(struct bl_tables *t)
+{
+        free(t->trust);
+        free(t->map);
+        *t = (struct bl_tables){0};
+}
+
 int bl_parts_init(struct bl_parts *p, const struct bl_options *o, enum bl_stack_role role)
 {
         *p = (struct bl_parts){0};
         put_listeners(p, o, role);
-        int rc = put_trust(p, o);
-        return rc < 0 ? rc : put_map(p, o);
+        return bl_tables_init(&p->tables, o);
 }
 
 void bl_parts_fini(struct bl_parts *p)
 {
-        free(p->trust);
-        free(p->map);
+        bl_tables_fini(&p->tables);
         *p = (struct bl_parts){0};
 }
 
@@ -130,10 +146,10 @@ void bl_parts_proxy(const struct bl_parts *p, const struct bl_options *o, struct
                                                 .stream_idle_ms = t->stream_idle_ms,
                                                 .listeners = p->info,
                                                 .n_listeners = p->n_listen,
-                                                .trust = p->trust,
-                                                .n_trust = p->n_trust};
-        ret_conf->hop = (struct bl_hops_conf){.map = p->map,
-                                              .n_map = p->n_map,
+                                                .trust = p->tables.trust,
+                                                .n_trust = p->tables.n_trust};
+        ret_conf->hop = (struct bl_hops_conf){.map = p->tables.map,
+                                              .n_map = p->tables.n_map,
                                               .dns = o->dns->use,
                                               .keep_bindings_ms = t->keep_bindings_ms,
                                               .failover_after_ms = t->failover_after_ms,

@@ -18,6 +18,9 @@ struct worker {
         struct bl_home *home;
 };
 
+struct tables;
+static void tables_free(struct tables *t);
+
 struct bl_stack {
         const struct bl_options *o;
         enum bl_stack_role role;
@@ -33,6 +36,7 @@ struct bl_stack {
         struct bl_home_node *home;
         struct worker *workers;
         struct bl_timer expire;
+        struct tables *tables; /* since the first reload; before it those of `parts` */
         bl_us started_at;
 };
 
@@ -325,6 +329,7 @@ void bl_stack_free(struct bl_stack *s)
         bl_creds_unref(s->creds);
         bl_users_free(s->users);
         bl_token_keys_free(s->keys);
+        tables_free(s->tables);
         bl_parts_fini(&s->parts);
         free(s);
 }
@@ -434,7 +439,83 @@ int bl_stack_reload_tls(struct bl_stack *s, const struct bl_options *o, struct b
         return 1;
 }
 
-/* ---- other users, other keys ---- */
+/* ---- other users, keys, tables ---- */
+
+/* Each worker, by its `struct bl_edge` or `struct bl_home`, in its own turn. */
+static int use_tables(struct worker *w, const struct bl_tables *t)
+{
+        struct bl_proxy *p = w->edge ? bl_edge_proxy(w->edge) : bl_home_proxy(w->home);
+        int rc = bl_hops_set_map(bl_proxy_hops(p), t->map, t->n_map);
+        if (rc < 0)
+                return rc;
+        if (w->edge)
+                return bl_edge_set_trust(w->edge, t->trust, t->n_trust);
+        bl_flows_set_trust(bl_txns_flows(bl_proxy_txns(p)), t->trust, t->n_trust);
+        return 0;
+}
+
+struct tables { /* and the configuration that has their names */
+        struct bl_tables t;
+        struct bl_conf *conf;
+        struct tables *older; /* that a worker without memory had to keep; freed with the stack */
+};
+
+static void tables_free(struct tables *t)
+{
+        while (t) {
+                struct tables *older = t->older;
+                bl_tables_fini(&t->t);
+                bl_conf_unref(t->conf);
+                free(t);
+                t = older;
+        }
+}
+
+struct change { /* visits each worker, which takes up the new tables; then the old ones go */
+        struct bl_post post;
+        struct bl_stack *s;
+        struct tables *fresh, *old;
+        unsigned next;
+        bool kept;
+};
+
+static void change(struct bl_post *p, struct env *env)
+{
+        struct change *c = BL_CONTAINER(p, struct change, post);
+        if (use_tables(&c->s->workers[c->next], &c->fresh->t) < 0) {
+                bl_log_ev(env->log, BL_LOG_ERROR, "reload_refused",
+                          BL_KZ("error", "no memory for trust, map and nodes"), BL_KI("worker", c->next),
+                          BL_KZ("kept", "those that were read before"));
+                c->kept = true;
+        }
+        if (++c->next < env->workers) {
+                env->ops->post(env, c->next, p);
+                return;
+        }
+        if (c->kept)
+                c->fresh->older = c->old;
+        else
+                tables_free(c->old);
+        free(c);
+}
+
+int bl_stack_reload_tables(struct bl_stack *s, struct bl_conf *conf)
+{
+        struct env *env = bl_world_env(s->world, 0);
+        struct change *c = calloc(1, sizeof(*c));
+        struct tables *fresh = calloc(1, sizeof(*fresh));
+        int rc = c && fresh ? bl_tables_init(&fresh->t, bl_conf_root(conf)) : BL_ENOMEM;
+        if (rc < 0) {
+                free(c);
+                free(fresh);
+                return rc;
+        }
+        fresh->conf = bl_conf_ref(conf);
+        *c = (struct change){.post.run = change, .s = s, .fresh = fresh, .old = s->tables};
+        s->tables = fresh;
+        env->ops->post(env, 0, &c->post);
+        return 0;
+}
 
 struct leave { /* visits each worker, so that none is in a turn that began with the old ones; then frees them */
         struct bl_post post;

@@ -29,6 +29,9 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level); /* from wo
  * line in err, then the old users stay.
  */
 int bl_stack_reload_users(struct bl_stack *s, struct bl_sb *err);
+/* Trust, static map and nodes as `conf` (referenced) has them, on each worker between two turns; from worker 0 of any
+ * stack. 0; or BL_ENOMEM and the old ones stay. */
+int bl_stack_reload_tables(struct bl_stack *s, struct bl_conf *conf);
 /*
  * Reads the role's key_file again: from then on its first key signs and all its keys verify; from worker 0 of any
  * stack. 0; or < 0 and one line in err, then the old keys stay.

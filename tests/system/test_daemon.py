@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from belay import BELAYD, DOMAIN, ROOT, message, options, read_stream, status
+from belay import BELAYD, CLUSTER, DOMAIN, ROOT, message, options, read_stream, status
 
 SINGLE = """\
 node: h1
@@ -204,6 +204,47 @@ def test_keys_rotate_without_a_restart(lab):
         lab.nodes[name].expect(r"event=reload_refused.*cluster.key \(edge.key_file\): line 1: .*kept=.*keys that were "
                                r"read before.*hint=.*send SIGHUP again")
     assert "+Z" in lab.phone("tom", host=204).wait("registered", reg_id=2)["edge"]
+
+
+def test_trust_and_map_change_without_a_restart(lab, transport):
+    """A third edge comes: the home takes it for one when told so by its file, and sends phones there."""
+    lab.cluster(edges=2, transport=transport)
+    joe, bob = lab.phone("joe", host=201), lab.phone("bob", host=202)
+    for p in (joe, bob):
+        p.wait("registered", reg_id=2)
+    joe.say(f"call sip:bob@{DOMAIN}")
+    bob.wait("acked")
+    lab.members["e3"] = 3
+    lab.edge("e3", lab.members, transport)
+    home = lab.nodes["h1"]
+    sue = [f"--outbound-proxy=sip:{lab.ip(3)};transport={transport};lr"]
+    lab.users("sue")
+    home.signal(signal.SIGHUP)
+    home.expect("event=users_reloaded")
+    early = lab.phone("sue", *sue, host=203, maps=[])
+    assert CLUSTER in early.wait("redirected")["text"]  # what came by e3 came by no edge that the home knows
+    early.kill()
+
+    file = lab.dir / "h1.yaml"
+    text = file.read_text()
+    text = text.replace(f"[{lab.ip(1)}, {lab.ip(2)}]", f"[{lab.ip(1)}, {lab.ip(2)}, {lab.ip(3)}]")
+    file.write_text(text.replace(f"{transport} {lab.ip(2)}:5060]",
+                                 f"{transport} {lab.ip(2)}:5060, {transport} {lab.ip(3)}:5060]"))
+    seen = home.mark()
+    home.signal(signal.SIGHUP)
+    for key in ("trust", "map"):
+        home.expect(f"event=option_applied.*key={key}$", since=seen)
+    known = lab.phone("sue", *sue, host=203, maps=[])
+    known.wait("registered")
+    assert not known.events("redirected")
+    joe.say("bye")  # the flows of the others went on
+    bob.wait("request", method="BYE")
+    assert joe.wait("answered", method="BYE")["status"] == 200
+
+    file.write_text(text.replace(f"{lab.ip(1)}, {lab.ip(2)}, {lab.ip(3)}]", f"{lab.ip(1)}, {lab.ip(2)}]"))
+    home.signal(signal.SIGHUP)
+    home.expect(f"event=flow_down.*remote={lab.ip(3)}:.*reason=refused", since=seen)
+    assert CLUSTER in lab.phone("sue", *sue, host=204, maps=[]).wait("redirected")["text"]
 
 
 def test_a_users_file_that_is_wrong_keeps_the_users(lab):

@@ -347,6 +347,48 @@ static void addresses_link_no_tls_flow(void **state)
         free(s);
 }
 
+static struct bl_trust range(const char *net, const char *domain)
+{
+        struct bl_trust t = {.domain = bl_str_z(domain), .why = BL_LINK_TRUST};
+        assert_int_equal(bl_net_parse(bl_str_z(net), &t.net), 0);
+        return t;
+}
+
+/* Who is taken for another, for more or for less than before is closed; the rest goes on. */
+static void another_trust(void **state)
+{
+        (void)state;
+        struct node *n = node();
+        struct shown *s = malloc(sizeof(*s));
+        bl_flow_id stays = fake_accept(n->f, 0, BL_TCP, "10.1.0.1:4000"),
+                   loses = fake_accept(n->f, 0, BL_UDP, "10.2.0.1:4000"),
+                   gains = fake_accept(n->f, 0, BL_TCP, "192.0.2.1:4000"),
+                   stranger = fake_accept(n->f, 0, BL_UDP, "192.0.2.2:4000");
+        bl_flow_id secure = fake_accept_peer(n->f, 0, shown(s, "good.example"));
+        struct bl_trust same[] = {range("10.0.0.0/8", "trusted.example")},
+                        other[] = {range("10.1.0.0/16", "Trusted.Example"), range("192.0.2.1", "new.example")};
+        bl_flows_set_trust(n->fs, same, 1);
+        fake_settle(n->f);
+        assert_int_equal(n->downs, 0);
+        bl_flows_set_trust(n->fs, other, 2);
+        fake_settle(n->f);
+        assert_int_equal(n->downs, 2);
+        assert_null(bl_flow_get(n->fs, loses));
+        assert_null(bl_flow_get(n->fs, gains));
+        assert_true(bl_flow_linked(bl_flow_get(n->fs, stays), BL_STR("trusted.example")));
+        assert_non_null(bl_flow_get(n->fs, stranger));
+        assert_non_null(bl_flow_get(n->fs, secure));
+        gains = fake_accept(n->f, 0, BL_TCP, "192.0.2.1:4001");
+        assert_true(bl_flow_linked(bl_flow_get(n->fs, gains), BL_STR("new.example")));
+        loses = fake_accept(n->f, 0, BL_UDP, "10.2.0.1:4000");
+        assert_false(bl_flow_is_linked(bl_flow_get(n->fs, loses)));
+        bl_flows_set_trust(n->fs, NULL, 0);
+        fake_settle(n->f);
+        assert_int_equal(n->downs, 4);
+        node_free(n);
+        free(s);
+}
+
 static void nobody_is_asked_for_without_a_name(void **state)
 {
         (void)state;
@@ -387,6 +429,7 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_is_not_flooded),
         cmocka_unit_test(accepted_flows_with_a_bad_certificate),
         cmocka_unit_test(addresses_link_no_tls_flow),
+        cmocka_unit_test(another_trust),
         cmocka_unit_test(nobody_is_asked_for_without_a_name),
         cmocka_unit_test(without_memory),
 };

@@ -2,6 +2,7 @@
 #include "unit/unit.h"
 
 #include "unit/hop/kit.h"
+#include "unit/oom.h"
 
 struct got {
         struct bl_resolve r; /* first: done gets it back */
@@ -129,6 +130,37 @@ static void the_static_map_speaks_first_in_its_order(void **state)
         assert_target(&g, 0, BL_TCP, "10.0.1.3:5060");
         assert_int_equal(ask(k, &g, "sip:p@edge.example.com;maddr=10.0.1.9", true), 1);
         assert_target(&g, 0, BL_UDP, "10.0.1.9:5060");
+        kit_free(k);
+}
+
+static void another_map_is_used_at_once(void **state)
+{
+        struct kit *k = kit_new();
+        struct got g;
+        struct bl_static_route map[2] = {{.host = BL_STR("new.example"), .tp = BL_UDP},
+                                         {.host = BL_STR("home.example"), .tp = BL_UDP}};
+        (void)state;
+        for (unsigned i = 0; i < 2; i++)
+                assert_int_equal(bl_addr_parse_port(BL_STR("10.0.7.7:5070"), 0, &map[i].addr), 0);
+        assert_int_equal(bl_hops_set_map(k->h, map, 2), 0);
+        assert_int_equal(ask(k, &g, "sip:new.example", false), 1);
+        assert_target(&g, 0, BL_UDP, "10.0.7.7:5070");
+        assert_int_equal(ask(k, &g, "sip:home.example", false), 1);
+        assert_target(&g, 0, BL_UDP, "10.0.7.7:5070");
+        assert_true(ask(k, &g, "sip:edge.example.com", false) < 0);
+        assert_int_equal(bl_hops_set_map(k->h, NULL, 0), 0);
+        assert_true(ask(k, &g, "sip:new.example", false) < 0);
+        /* Without memory the old one stays. */
+        assert_int_equal(bl_hops_set_map(k->h, map, 1), 0);
+        OOM_EACH(run)
+        {
+                int rc = bl_hops_set_map(k->h, map, 2);
+                bool struck = oom_struck();
+                assert_int_equal(rc, struck ? BL_ENOMEM : 0);
+                assert_int_equal(ask(k, &g, "sip:new.example", false), 1);
+                assert_int_equal(ask(k, &g, "sip:home.example", false) > 0, !struck);
+        }
+        assert_int_equal(ask(k, &g, "sip:home.example", false), 1);
         kit_free(k);
 }
 
@@ -571,6 +603,7 @@ int main(void)
                 cmocka_unit_test(numeric_hosts),
                 cmocka_unit_test(what_cannot_be_resolved),
                 cmocka_unit_test(the_static_map_speaks_first_in_its_order),
+                cmocka_unit_test(another_map_is_used_at_once),
                 cmocka_unit_test(opens_from_the_core_side),
                 cmocka_unit_test(failed_targets_go_last_for_a_while),
                 cmocka_unit_test(srv_of_both_transports_then_addresses),
