@@ -59,6 +59,7 @@ struct redirect {
 struct opened {
         enum bl_tp tp;
         struct bl_addr addr;
+        bl_flow_id own; /* ANY_OPEN: nobody else's; 0 else */
 };
 
 /* What the search for a way needs, and nothing after it: the largest part, so it does not wait with the rest for copies
@@ -111,6 +112,7 @@ struct bl_send {
 
         struct bl_msg *held; /* the answer to give when there is no better one */
         bl_flow_id held_from;
+        bl_flow_id answered_by; /* the flow of the final response */
 
         enum send_step step_for;
         struct bl_timer step, deadline;

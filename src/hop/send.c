@@ -76,9 +76,21 @@ static void seek_end(struct bl_send *s)
         s->n_tried = s->n_opened = 0;
 }
 
+/* Nothing else knows of them: without this each try in vain would leave one behind. */
+static void close_own(struct bl_send *s)
+{
+        for (unsigned i = 0; i < s->n_opened; i++) {
+                bl_flow_id id = s->seek->opened[i].own;
+                struct bl_flow *f = id && id != s->answered_by ? bl_flow_get(s->h->flows, id) : NULL;
+                if (f)
+                        bl_flow_close(f, true);
+        }
+}
+
 static void destroy(struct bl_send *s)
 {
         struct bl_pool *pool = s->h->env->pool;
+        close_own(s);
         send_stop_seeking(s);
         env_disarm(s->h->env, &s->step);
         env_disarm(s->h->env, &s->deadline);
@@ -148,6 +160,7 @@ void send_show(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
         if (final && s->state != SEND_ACCEPTED) {
                 send_stop_seeking(s);
                 send_deadline(s, 0);
+                s->answered_by = from;
                 s->state = accepted ? SEND_ACCEPTED : SEND_OVER;
                 if (accepted)
                         seek_end(s);

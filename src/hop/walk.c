@@ -364,8 +364,9 @@ static bool try_open(struct bl_send *s, struct hop_cand *c)
         struct hop_flow *hf;
         if (!leg_uri(s, &u))
                 return false;
-        if (s->n_opened < SEND_OPENED)
-                s->seek->opened[s->n_opened++] = (struct opened){c->tp, c->addr};
+        struct opened *o = s->n_opened < SEND_OPENED ? &s->seek->opened[s->n_opened++] : NULL;
+        if (o)
+                *o = (struct opened){.tp = c->tp, .addr = c->addr};
         s->opens++;
         /* A redirect's URI is of use once; what it stands for is bound by the 2xx. */
         struct bl_str bind = s->leg_redirect >= 0 ? bl_str_make(NULL, 0) : s->base[s->base_at];
@@ -373,6 +374,8 @@ static bool try_open(struct bl_send *s, struct hop_cand *c)
                 open_failed(s, c);
                 return false;
         }
+        if (o && (s->flags & BL_SEND_ANY_OPEN))
+                o->own = hf->id;
         const struct bl_flow *f = bl_flow_get(s->h->flows, hf->id);
         if (f && f->state == BL_FLOW_UP) {
                 c->flow = hf->id;

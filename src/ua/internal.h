@@ -91,6 +91,7 @@ struct bl_ua {
         struct reg *reg[UA_FLOWS];
         struct text service_route;
         struct text outbound_route; /* `<outbound_proxy>`: what requests go by before there is a Service-Route */
+        struct proxies *proxies;    /* of bl_ua_set_proxies, outbound_proxy is one of them; NULL: there is but that */
         uint32_t expires_s;
         uint16_t retry_base_s; /* 0: the RFC's */
         uint8_t flows_wanted;  /* by configuration; 0: as the edges say */
@@ -103,6 +104,9 @@ struct bl_ua {
 };
 
 void ua_event(struct bl_ua *ua, struct bl_ua_event *ev);
+/* Another of the proxies to start with is outbound_proxy from now on. False: that was the last, the first is it again.
+ */
+bool ua_next_proxy(struct bl_ua *ua);
 /* Random characters of [a-z0-9]. */
 void ua_random(struct bl_ua_stack *s, char *p, size_t n);
 /* Our Contact URI; before the first registration made for this try. */

@@ -348,6 +348,13 @@ static void discovery_failed(struct reg *r, unsigned status, struct bl_str reaso
                 tell_failed(r, status, reason, local, BL_MS(JITTER_MS));
                 return;
         }
+        if (local && ua_next_proxy(r->ua)) { /* RFC 3361 section 3.1: the next when the first cannot be reached */
+                reg_start_over(r);
+                r->step = 1; /* once each: the one before has shown that the network is not the same as before */
+                reg_soon(r);
+                tell_failed(r, status, reason, local, BL_MS(JITTER_MS));
+                return;
+        }
         reg_start_over(r);
         r->tried = true;
         round_over(r, status, reason, local);

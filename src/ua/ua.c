@@ -203,6 +203,70 @@ static void random_instance(struct bl_ua_stack *s, struct bl_sb *b)
 
 enum { MAX_TEXT = 255 }; /* of each text in a bl_ua_conf: what is written with them has room for that */
 
+static bool set_proxy(struct bl_ua *ua, struct bl_str uri)
+{
+        char via[MAX_TEXT + 2];
+        struct bl_sb b = BL_SB(via);
+        if (uri.n) {
+                bl_sb_addc(&b, '<');
+                bl_sb_add(&b, uri);
+                bl_sb_addc(&b, '>');
+        }
+        return text_set(ua->stack, &ua->outbound_route, bl_sb_str(&b)) && text_set(ua->stack, &ua->outbound_proxy, uri);
+}
+
+struct proxies {
+        uint16_t size; /* of the block */
+        uint8_t n, at; /* at: the one in use */
+        struct bl_str uri[];
+};
+
+static void drop_proxies(struct bl_ua *ua)
+{
+        if (ua->proxies)
+                bl_pool_give(ua->stack->env->pool, ua->proxies, ua->proxies->size);
+        ua->proxies = NULL;
+}
+
+bool ua_next_proxy(struct bl_ua *ua)
+{
+        struct proxies *p = ua->proxies;
+        if (!p)
+                return false;
+        uint8_t next = (uint8_t)((p->at + 1) % p->n);
+        if (set_proxy(ua, p->uri[next])) /* without memory: the same again */
+                p->at = next;
+        return next != 0 && p->at == next;
+}
+
+int bl_ua_set_proxies(struct bl_ua *ua, const struct bl_str *uris, unsigned n)
+{
+        size_t size = sizeof(struct proxies) + n * sizeof *uris;
+        struct bl_uri u;
+        for (unsigned i = 0; i < n; i++) {
+                if (i == BL_UA_PROXIES || uris[i].n > MAX_TEXT || bl_uri_parse(uris[i], &u) < 0)
+                        return BL_EINVAL;
+                size += uris[i].n;
+        }
+        struct proxies *p = n > 1 ? bl_pool_alloc(ua->stack->env->pool, size) : NULL;
+        if ((n > 1 && !p) || !set_proxy(ua, n ? uris[0] : (struct bl_str){NULL, 0})) {
+                bl_pool_give(ua->stack->env->pool, p, size);
+                return BL_ENOMEM;
+        }
+        drop_proxies(ua);
+        ua->proxies = p;
+        if (!p)
+                return 0;
+        *p = (struct proxies){.size = (uint16_t)size, .n = (uint8_t)n};
+        char *at = (char *)&p->uri[n];
+        for (unsigned i = 0; i < n; i++) {
+                memcpy(at, uris[i].p, uris[i].n);
+                p->uri[i] = bl_str_make(at, uris[i].n);
+                at += uris[i].n;
+        }
+        return 0;
+}
+
 static bool fill(struct bl_ua *ua, const struct bl_ua_conf *c)
 {
         struct bl_ua_stack *s = ua->stack;
@@ -223,15 +287,10 @@ static bool fill(struct bl_ua *ua, const struct bl_ua_conf *c)
         ua->event = c->event;
         ua->ctx = c->ctx;
         ua_random(s, ua->token, sizeof ua->token);
-        char via[UA_TEXT];
-        struct bl_sb o = BL_SB(via);
-        if (c->outbound_proxy.n)
-                bl_sb_fmt(&o, "<%.*s>", BL_STR_ARG(c->outbound_proxy));
-        return !o.over && text_set(s, &ua->outbound_route, bl_sb_str(&o)) && text_set(s, &ua->aor, aor.all) &&
-               text_set(s, &ua->user, aor.user) && text_set(s, &ua->domain, aor.host) &&
-               text_set(s, &ua->display, c->display) &&
+        return set_proxy(ua, c->outbound_proxy) && text_set(s, &ua->aor, aor.all) && text_set(s, &ua->user, aor.user) &&
+               text_set(s, &ua->domain, aor.host) && text_set(s, &ua->display, c->display) &&
                text_set(s, &ua->auth_user, c->auth_user.n ? c->auth_user : aor.user) &&
-               text_set(s, &ua->password, c->password) && text_set(s, &ua->outbound_proxy, c->outbound_proxy) &&
+               text_set(s, &ua->password, c->password) &&
                text_set(s, &ua->instance, c->instance.n ? c->instance : bl_sb_str(&b));
 }
 
@@ -275,6 +334,7 @@ void bl_ua_free(struct bl_ua *ua)
                               &ua->contact,   &ua->service_route, &ua->outbound_route};
         for (unsigned i = 0; i < BL_ARRAY_LEN(all); i++)
                 text_drop(s, all[i]);
+        drop_proxies(ua);
         if (ua->digest)
                 bl_pool_give(s->env->pool, ua->digest, sizeof *ua->digest);
         bl_pool_give(s->env->pool, ua, sizeof *ua);

@@ -75,7 +75,13 @@ struct bl_ua_conf {        /* copied */
 struct bl_ua *bl_ua_new(struct bl_ua_stack *s,
                         const struct bl_ua_conf *conf); /* NULL without memory or with an AOR that is none */
 void bl_ua_free(struct bl_ua *ua);                      /* without telling the registrar */
-void bl_ua_start(struct bl_ua *ua);                     /* registers; events follow */
+enum { BL_UA_PROXIES = 8 };
+/* Instead of bl_ua_conf.outbound_proxy, several in order of preference (DHCP may name as many: RFC 3361 section 3.1):
+ * the next one when nobody answers by the one before. n 0: discovery from the AOR's domain. Counts from when the search
+ * for an edge begins the next time. Copied. BL_EINVAL: one is no URI, too long, or there are too many; BL_ENOMEM; then
+ * all is as it was. */
+int bl_ua_set_proxies(struct bl_ua *ua, const struct bl_str *uris, unsigned n);
+void bl_ua_start(struct bl_ua *ua);           /* registers; events follow */
 void bl_ua_stop(struct bl_ua *ua);            /* removes the registration on all flows; BL_UA_UNREGISTERED for each */
 unsigned bl_ua_flows(const struct bl_ua *ua); /* registered now */
 

@@ -285,6 +285,42 @@ static void silence_is_death(void **state)
         rig_free(r);
 }
 
+/* Of several proxies to start with (DHCP), the next one when the first does not answer, the first again after the
+ * last. */
+static void proxies_in_turn(void **state)
+{
+        (void)state;
+        struct rig *r = rig_new(BL_UDP);
+        static const struct bl_str uris[] = {{"sip:10.9.9.9;lr", 15}, {"sip:edge.example.com;lr", 23}};
+        rig_boot_now(r);
+        sim_enter(r->env);
+        assert_int_equal(bl_ua_set_proxies(r->ua, (struct bl_str[]){BL_STR("no URI")}, 1), BL_EINVAL);
+        assert_int_equal(bl_ua_set_proxies(r->ua, uris, 2), 0);
+        bl_ua_start(r->ua);
+        sim_leave(r->env);
+        UNTIL(r, bl_ua_flows(r->ua) == 2, 100);
+        assert_int_equal(count(&r->end[HOME], "REGISTER"), 0); /* step 3, not step 1 */
+        assert_str(text_str(&r->ua->outbound_proxy), "sip:edge.example.com;lr");
+        rig_free(r);
+        r = rig_new(BL_UDP); /* nobody anywhere: round after round */
+        rig_boot_now(r);
+        for (unsigned e = HOME; e < ENDS; e++)
+                r->end[e].deaf = true;
+        sim_enter(r->env);
+        assert_int_equal(bl_ua_set_proxies(r->ua, uris, 2), 0);
+        bl_ua_start(r->ua);
+        sim_leave(r->env);
+        rig_run(r, 1000);
+        assert_true(told_count(r, BL_UA_REGISTER_FAILED) > 5);
+        UNTIL(r, bl_flows_count(bl_txns_flows(r->stack->txns)) == 0, 100); /* tries in vain leave none behind */
+        for (unsigned e = HOME; e < ENDS; e++)
+                r->end[e].deaf = false;
+        UNTIL(r, bl_ua_flows(r->ua) == 2, 2000);
+        assert_int_equal(bl_ua_set_proxies(r->ua, uris, 0), 0);
+        assert_int_equal(r->ua->outbound_proxy.n, 0);
+        rig_free(r);
+}
+
 /* A registrar that never spoke of outbound gets no keep-alives that it would not answer. */
 static void no_keepalive_where_none_was_agreed(void **state)
 {
@@ -379,6 +415,7 @@ int main(void)
                 cmocka_unit_test(flows_that_die_young),
                 cmocka_unit_test(a_flow_dies_while_its_answer_is_due),
                 cmocka_unit_test(silence_is_death),
+                cmocka_unit_test(proxies_in_turn),
                 cmocka_unit_test(no_keepalive_where_none_was_agreed),
                 cmocka_unit_test(memory_ends),
         };
