@@ -88,8 +88,11 @@ bool edge_flow_is_core(const struct bl_edge *e, const struct bl_flow *f);
 bool edge_flow_is_member(const struct bl_edge *e, const struct bl_flow *f);
 /* Where requests of this domain go when no Route says so: its configured next hop, else sip:domain. */
 struct bl_str edge_next_uri(const struct bl_edge_home *h, struct bl_px *px);
-/* A Route that remains may only name the home or its configured intermediate. */
-bool edge_route_is_home(const struct bl_edge_home *h, const struct bl_uri *u);
+/* A Route that remains may only name the home or its configured intermediate: by name, or by the address of one of its
+ * nodes, as plain ones write it. Then *ret_next is what chooses the flow: the name with that address as its maddr; else
+ * it is empty, and the Route itself chooses. */
+bool edge_route_is_home(const struct bl_edge *e, struct bl_px *px, const struct bl_edge_home *h, const struct bl_uri *u,
+                        struct bl_str *ret_next);
 
 /* Appends `:port;transport=` as the UA at the other end of `f` reaches the cluster: nothing for UDP on 5060. */
 void edge_put_reach(const struct bl_edge *e, const struct bl_flow *f, struct bl_sb *b);

@@ -20,6 +20,7 @@ struct parsed { /* what the guards look at */
         struct bl_nameaddr to, contact;
         struct bl_str aor_user, instance;
         const struct bl_edge_home *home;
+        struct bl_str next; /* the node of it that Route names by its address; empty: none */
         unsigned n_contacts;
         bool has_instance, sticky_ua, restore; /* restore: the Request-URI is to become the home domain again */
 };
@@ -261,7 +262,7 @@ static bool take_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, s
         }
         if (edge_host_is_own(e, f, &pu.na.uri))
                 *ret_pop = 1;
-        else if (edge_route_is_home(p->home, &pu.na.uri))
+        else if (edge_route_is_home(e, px, p->home, &pu.na.uri, &p->next))
                 return true;
         else {
                 bl_px_refuse(px, 403, "relay_refused", none, none);
@@ -282,7 +283,7 @@ static bool take_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, s
                 }
         }
         struct bl_nameaddr next;
-        if (bl_msg_nameaddr(m, BL_H_ROUTE, 1, &next) == 0 && !edge_route_is_home(p->home, &next.uri)) {
+        if (bl_msg_nameaddr(m, BL_H_ROUTE, 1, &next) == 0 && !edge_route_is_home(e, px, p->home, &next.uri, &p->next)) {
                 bl_px_refuse(px, 403, "relay_refused", none, none);
                 return false;
         }
@@ -358,6 +359,10 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         struct bl_nameaddr next;
         if (bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, (int)pop, &next) < 0)
                 t.next = edge_next_uri(p.home, px);
+        else if (p.next.n) {
+                t.next = p.next;
+                t.send_flags |= BL_SEND_USE_MADDR;
+        }
         *bl_px_data(px) = binds || r->remove_all ? r : NULL;
         if (bl_px_add(px, &t) < 0) {
                 bl_px_refuse(px, 503, "no_memory", none, none);

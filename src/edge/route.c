@@ -55,12 +55,14 @@ static void to_home(struct bl_edge *e, struct bl_px *px, struct bl_str domain, u
                 refuse(px, rc == BL_EMALFORMED ? 400 : 403, "relay_refused", NONE);
                 return;
         }
-        if (rc == 0 && !edge_route_is_home(h, &next.uri)) {
+        if (rc == 0 && !edge_route_is_home(e, px, h, &next.uri, &t.next)) {
                 refuse(px, 403, "relay_refused", NONE);
                 return;
         }
         if (rc == BL_ENOENT)
                 t.next = edge_next_uri(h, px);
+        if (t.next.n)
+                t.send_flags |= BL_SEND_USE_MADDR; /* a node of the home, or what the configuration names */
         if (h->belay)
                 t.send_flags |= BL_SEND_BELAY;
         go(px, &t);

@@ -71,10 +71,46 @@ static bool next_host(const struct bl_edge_home *h, struct bl_str *ret_host)
         return true;
 }
 
-bool edge_route_is_home(const struct bl_edge_home *h, const struct bl_uri *u)
+/* `sip:NAME;lr;maddr=ADDRESS`, with the port and transport of the Route: the flow that leads to that node of NAME is
+ * found by it, and one that has to be opened is linked to NAME and to nothing that a UA has written. */
+static struct bl_str node_uri(struct bl_px *px, struct bl_str name, const struct bl_uri *u)
 {
-        struct bl_str next;
-        return bl_host_eq(u->host, h->domain) || (next_host(h, &next) && bl_host_eq(u->host, next));
+        size_t cap = name.n + u->host.n + 64;
+        char *mem = bl_px_alloc(px, cap);
+        struct bl_sb b = {mem, 0, mem ? cap : 0, false};
+        enum bl_tp tp;
+        struct bl_str transport;
+        bl_sb_addz(&b, u->scheme == BL_SCHEME_SIPS ? "sips:" : "sip:");
+        bl_sb_add(&b, name);
+        if (u->port) {
+                bl_sb_addc(&b, ':');
+                bl_sb_addu(&b, u->port);
+        }
+        bl_sb_addz(&b, ";lr");
+        if (bl_uri_param(u, BL_STR("transport"), &transport) && bl_tp_from(transport, &tp) == 0) {
+                bl_sb_addz(&b, ";transport=");
+                bl_sb_add(&b, bl_tp_param(tp));
+        }
+        bl_sb_addz(&b, ";maddr=");
+        bl_sb_add(&b, u->host);
+        return b.over ? (struct bl_str){NULL, 0} : bl_sb_str(&b);
+}
+
+bool edge_route_is_home(const struct bl_edge *e, struct bl_px *px, const struct bl_edge_home *h, const struct bl_uri *u,
+                        struct bl_str *ret_next)
+{
+        struct bl_str name[2] = {h->domain};
+        unsigned n = next_host(h, &name[1]) ? 2 : 1;
+        *ret_next = (struct bl_str){NULL, 0};
+        for (unsigned i = 0; i < n; i++)
+                if (bl_host_eq(u->host, name[i]))
+                        return true;
+        for (unsigned i = 0; i < n; i++)
+                if (bl_hop_is_node_of(bl_proxy_hops(e->proxy), u, name[i])) {
+                        *ret_next = node_uri(px, name[i], u);
+                        return ret_next->n > 0;
+                }
+        return false;
 }
 
 struct bl_str edge_next_uri(const struct bl_edge_home *h, struct bl_px *px)

@@ -61,6 +61,10 @@ struct bl_resolve { /* embedded in its owner */
 int bl_resolve(struct bl_hops *h, struct bl_resolve *r, const struct bl_uri *uri, bool use_maddr,
                struct bl_target ret[BL_HOP_TARGETS]);
 void bl_resolve_cancel(struct bl_resolve *r);
+/* Is the numeric host of `u` a node of the domain `host`, as far as is known without asking: by the static map, by
+ * trust, by DNS's last answer, or because it is the far end of a flow that is linked to the domain? A port other than
+ * the usual ones has to be the node's there, too (trust names none). */
+bool bl_hop_is_node_of(struct bl_hops *h, const struct bl_uri *u, struct bl_str host);
 
 /* --- learning (section 3.2); all guarded: only if the URI's host is a domain linked to the flow, never our own domains
  * --- */

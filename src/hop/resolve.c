@@ -525,3 +525,60 @@ void hop_resolve_fini(struct bl_hops *h)
         BL_LIST_EACH_SAFE(l, &h->resolving)
         resolving_drop(BL_CONTAINER(l, struct resolving, link));
 }
+
+/* ---- whose address is it? ---- */
+
+static void not_waited_for(struct bl_resolve *r, int rc, const struct bl_target *t, unsigned n)
+{
+        (void)r, (void)rc, (void)t, (void)n;
+}
+
+static bool dns_has(struct bl_hops *h, struct bl_str host, const struct bl_addr *at, bool usual)
+{
+        char text[HOP_NAME_MAX + 8];
+        struct bl_sb b = BL_SB(text);
+        struct bl_target t[BL_HOP_TARGETS];
+        struct bl_resolve r = {.done = not_waited_for};
+        struct bl_uri u;
+        bl_sb_addz(&b, "sip:");
+        bl_sb_add(&b, host);
+        if (b.over || bl_uri_parse(bl_sb_str(&b), &u) < 0)
+                return false;
+        int n = hop_resolve(h, &r, &u, false, 0, t);
+        bl_resolve_cancel(&r);
+        for (int i = 0; i < n; i++)
+                if (bl_addr_eq_ip(&t[i].to, at) && (usual || t[i].to.port == at->port))
+                        return true;
+        return false;
+}
+
+static bool flow_has(struct bl_hops *h, struct bl_str host, const struct bl_addr *at, bool usual)
+{
+        struct bl_sticky_found f[BL_STICKY_MAX];
+        struct bl_addr ip = *at;
+        ip.port = 0;
+        unsigned n = bl_sticky_find_at(h->sticky, host, &ip, h->env->worker, h->env->now, f);
+        for (unsigned i = 0; i < n; i++)
+                if (usual || at->port == (f[i].ours ? f[i].remote.port : f[i].listens))
+                        return true;
+        return false;
+}
+
+bool bl_hop_is_node_of(struct bl_hops *h, const struct bl_uri *u, struct bl_str host)
+{
+        const struct bl_flows_conf *c = bl_flows_get_conf(h->flows);
+        struct bl_addr at;
+        if (!host.n || u->host_kind == BL_HOST_NAME || bl_uri_addr(u, &at) < 0)
+                return false;
+        at.port = u->port;
+        bool usual = !u->port || u->port == bl_tp_default_port(BL_UDP) || u->port == bl_tp_default_port(BL_TLS);
+        for (const struct hop_name *m = map_first(h, host); m; m = m->next) {
+                const struct bl_static_route *e = &h->conf.map[m->at];
+                if (bl_addr_eq_ip(&e->addr, &at) && (usual || e->addr.port == at.port))
+                        return true;
+        }
+        for (unsigned i = 0; i < c->n_trust && usual; i++)
+                if (bl_host_eq(c->trust[i].domain, host) && bl_net_has(&c->trust[i].net, &at))
+                        return true;
+        return flow_has(h, host, &at, usual) || (h->conf.dns && dns_has(h, host, &at, usual));
+}

@@ -9,14 +9,16 @@ from belay import CLUSTER, DOMAIN
 from sipp import Sipp
 
 
-def edges_for(lab, transport, next_hop):
-    """Two edges whose next hop is the proxy at `next_hop`; it says its address in Record-Route."""
+def edges_for(lab, transport, next_hop, by_name=False):
+    """Two edges whose next hop is the proxy at `next_hop`; it says its address in Record-Route. by_name: they know it as
+    the domain and nothing else."""
+    by = "" if by_name else f', next: {{{DOMAIN}: "sip:{lab.ip(next_hop)};transport={transport};lr"}}'
     lab.users("joe", "bob")
     lab.members, lab.transport = {"e1": 1, "e2": 2}, transport
     for name in lab.members:
         lab.edge(name, lab.members, transport, home=lab.ip(next_hop),
                  trusted=f"[{lab.ip(next_hop)}, {lab.ip(100)}]",
-                 extra=f', plain: {DOMAIN}, next: {{{DOMAIN}: "sip:{lab.ip(next_hop)};transport={transport};lr"}}')
+                 extra=f", plain: {DOMAIN}{by}")
 
 
 def phone(lab, user, host):
@@ -52,6 +54,15 @@ def kamailio_home(lab, transport):
 
 def test_home_call(kamailio_home):
     lab = kamailio_home
+    joe, bob = phone(lab, "joe", 201), phone(lab, "bob", 202)
+    talk(joe, bob)
+    bye(bob, joe)
+
+
+def test_home_known_by_its_name(lab, transport):
+    kamailio.network(lab)
+    kamailio.start(lab, kamailio.HOME, 100, DOMAIN)
+    edges_for(lab, transport, 100, by_name=True)
     joe, bob = phone(lab, "joe", 201), phone(lab, "bob", 202)
     talk(joe, bob)
     bye(bob, joe)
