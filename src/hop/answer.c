@@ -99,12 +99,14 @@ static void on_430(struct bl_send *s, struct tried *t, bl_flow_id from, const st
         go_on(s);
 }
 
-static void on_503(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
+static void on_503(struct bl_send *s, const struct tried *t, bl_flow_id from, const struct bl_msg *m)
 {
         uint32_t seconds;
         /* RFC 3261 section 21.5.4: another server now, and this one not before Retry-After. A 503 unbinds nothing. */
         if (bl_msg_u32(m, BL_H_RETRY_AFTER, &seconds) == 0)
                 hop_flow_avoid(s->h, from, seconds);
+        else if (t && t->ours) /* RFC 3263 section 4.3: a failure as any other, and remembered as such */
+                hop_failed_mark(s->h, t->tp, &t->addr);
         bl_count(s->h->count.next_503);
         hold(s, from, m);
         go_on(s);
@@ -197,7 +199,7 @@ static void on_final(struct bl_send *s, bl_flow_id from, const struct bl_msg *m)
         else if (status == 430 && !rang && !s->cancelled)
                 on_430(s, t, from, m);
         else if (status == 503 && !rang && !s->cancelled)
-                on_503(s, from, m);
+                on_503(s, t, from, m);
         else if (doubt)
                 on_doubtful(s, from, m);
         else if (s->state == SEND_HOLDING && status == 408)

@@ -95,39 +95,53 @@ static bool rr_named(const struct bl_rr *r)
         return r->type == BL_RR_SRV || r->type == BL_RR_NAPTR;
 }
 
+/* Of more records than we keep, those of the least priority (or order): indices into rr, in the answer's order among
+ * equals. */
+static unsigned rrset_pick(const struct rrset *e, const struct bl_rr *rr, unsigned n, unsigned at[HOP_RRS_MAX])
+{
+        unsigned k = 0;
+        for (unsigned i = 0; i < n; i++) {
+                unsigned to = k;
+                if (!rr_wanted(e, &rr[i]))
+                        continue;
+                while (to && rr[at[to - 1]].prio > rr[i].prio)
+                        to--;
+                if (to == HOP_RRS_MAX)
+                        continue;
+                k = k < HOP_RRS_MAX ? k + 1 : k;
+                memmove(&at[to + 1], &at[to], (k - 1 - to) * sizeof(*at));
+                at[to] = i;
+        }
+        return k;
+}
+
 /* Copies the records of our type; *ret_ttl is the least of theirs (RFC 2181 section 5.2). */
 static int rrset_fill(struct rrset *e, const struct bl_rr *rr, unsigned n, uint32_t *ret_ttl)
 {
+        unsigned at[HOP_RRS_MAX], k = rrset_pick(e, rr, n, at);
         size_t text = 0;
-        unsigned k = 0;
         *ret_ttl = TTL_MAX_S;
-        for (unsigned i = 0; i < n && k < HOP_RRS_MAX; i++) {
-                if (!rr_wanted(e, &rr[i]))
-                        continue;
-                text += rr_named(&rr[i]) ? rr[i].name.n : 0;
-                k++;
-        }
         if (!k)
                 return 0;
+        for (unsigned i = 0; i < k; i++)
+                text += rr_named(&rr[at[i]]) ? rr[at[i]].name.n : 0;
         e->rr_size = k * sizeof(*e->rr) + text;
         if (!(e->rr = bl_pool_zalloc(e->hops->env->pool, e->rr_size)))
                 return e->rr_size = 0, BL_ENOMEM;
         char *p = (char *)(e->rr + k);
-        for (unsigned i = 0; e->n < k; i++) {
-                if (!rr_wanted(e, &rr[i]))
-                        continue;
-                struct hop_rr *to = &e->rr[e->n++];
+        for (e->n = 0; e->n < k; e->n++) {
+                const struct bl_rr *from = &rr[at[e->n]];
+                struct hop_rr *to = &e->rr[e->n];
                 *to = (struct hop_rr){
-                        .addr = rr[i].addr, .prio = rr[i].prio, .weight = rr[i].weight, .port = rr[i].port};
-                if (rr[i].type == BL_RR_NAPTR)
-                        naptr_tp(rr[i].service, &to->tp);
-                if (rr_named(&rr[i])) {
-                        to->target = bl_str_make(p, rr[i].name.n);
-                        memcpy(p, rr[i].name.p, rr[i].name.n);
-                        p += rr[i].name.n;
+                        .addr = from->addr, .prio = from->prio, .weight = from->weight, .port = from->port};
+                if (from->type == BL_RR_NAPTR)
+                        naptr_tp(from->service, &to->tp);
+                if (rr_named(from)) {
+                        to->target = bl_str_make(memcpy(p, from->name.p, from->name.n), from->name.n);
+                        p += from->name.n;
                 }
-                if (rr[i].ttl < *ret_ttl)
-                        *ret_ttl = rr[i].ttl;
+                if (from->ttl < *ret_ttl)
+                        *ret_ttl = from->ttl;
         }
         return 0;
 }

@@ -274,8 +274,10 @@ class Lab:
     def ip(self, host):
         return f"{self.net}.{host}"
 
-    def socket(self, kind=socket.SOCK_DGRAM, host=240, port=0):
+    def socket(self, kind=socket.SOCK_DGRAM, host=240, port=0, again=False):
+        """again: the port may have been another's a moment ago."""
         s = self.space.socket(kind) if self.space else socket.socket(socket.AF_INET, kind)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, again)
         s.bind((self.ip(host), port))
         s.settimeout(DEADLINE)
         return self.keep(s)

@@ -195,6 +195,24 @@ static void failed_targets_go_last_for_a_while(void **state)
         kit_free(k);
 }
 
+/* RFC 3263 section 4.3: a 503 is a failure, too, and its target is remembered as failed. */
+static void a_target_that_said_503_goes_last(void **state)
+{
+        struct kit *k = kit_new();
+        struct got g;
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:home.example;lr", 0);
+        kit_resp(k, kit_up(k, "10.0.2.1:5060"), 503);
+        kit_resp(k, kit_up(k, "10.0.2.2:5060"), 200);
+        ask(k, &g, "sip:home.example", false);
+        assert_target(&g, 0, BL_TCP, "10.0.2.2:5060");
+        assert_target(&g, 1, BL_TCP, "10.0.2.1:5060");
+        fake_pass(k->f, 10100);
+        ask(k, &g, "sip:home.example", false);
+        assert_target(&g, 0, BL_TCP, "10.0.2.1:5060");
+        kit_free(k);
+}
+
 /* ---- SRV, A, AAAA ---- */
 
 static struct bl_rr srv(uint16_t prio, uint16_t weight, const char *name, uint16_t port)
@@ -461,6 +479,24 @@ static void weights_share_the_load(void **state)
         kit_free(k);
 }
 
+/* Of more records than are kept, the least priorities. */
+static void many_records(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        struct bl_rr rr[40];
+        (void)state;
+        for (unsigned i = 0; i < 40; i++)
+                rr[i] = srv((uint16_t)(40 - i), 0, "a.example", (uint16_t)(1000 + i));
+        ask(k, &g, "sip:x.example;transport=tcp", false);
+        kit_answer(k, "_sip._tcp.x.example", BL_RR_SRV, 0, rr, 40, 0);
+        kit_answer_a(k, "a.example", "192.0.2.1", 60);
+        assert_int_equal(g.rc, BL_HOP_TARGETS);
+        for (unsigned i = 0; i < BL_HOP_TARGETS; i++)
+                assert_int_equal(g.t[i].to.port, 1039 - i);
+        kit_free(k);
+}
+
 /* ---- the cache ---- */
 
 static void ttl_positive_and_negative(void **state)
@@ -616,6 +652,8 @@ int main(void)
                 cmocka_unit_test(only_families_that_we_have),
                 cmocka_unit_test(the_families_order),
                 cmocka_unit_test(weights_share_the_load),
+                cmocka_unit_test(many_records),
+                cmocka_unit_test(a_target_that_said_503_goes_last),
                 cmocka_unit_test(ttl_positive_and_negative),
                 cmocka_unit_test(a_zero_ttl_still_answers_who_asked),
                 cmocka_unit_test(no_answer_is_a_timeout_and_soon_asked_again),
