@@ -155,6 +155,14 @@ static bool is_pair(struct identity *id)
         return same;
 }
 
+/* PKCS #8 says so in its label, older forms in a header line. */
+static bool is_encrypted(struct bl_str block)
+{
+        static const char label[] = "-----BEGIN ENCRYPTED ";
+        const char *header = strstr(block.p, "Proc-Type: 4,ENCRYPTED"), *end = strstr(block.p, "-----END ");
+        return bl_str_starts(block, bl_str_z(label)) || (header && end && header < end);
+}
+
 static int load_key(struct identity *id, const struct bl_creds_pair *pair, struct bl_str text, struct bl_sb *err)
 {
         struct bl_str path = pair->key.n ? pair->key : pair->cert;
@@ -165,13 +173,13 @@ static int load_key(struct identity *id, const struct bl_creds_pair *pair, struc
                             pair->key.n ? "there is no private key in it; it must be PEM"
                                         : "there is a certificate but no private key in it; name the key's file in "
                                           "tls.key");
+        if (is_encrypted(block))
+                return fail(err, path, "tls.key",
+                            "is encrypted, and a server has nobody to ask for the password; store it in the clear, "
+                            "readable by the server's user only");
         int rc = gnutls_privkey_init(&id->key);
         if (rc == 0)
                 rc = gnutls_privkey_import_x509_raw(id->key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
-        if (rc == GNUTLS_E_DECRYPTION_FAILED)
-                return fail(err, path, "tls.key",
-                            "is encrypted, and a server has nobody to ask for the password; store "
-                            "it in the clear, readable by the server's user only");
         if (rc < 0)
                 return fail(err, path, "tls.key", gnutls_strerror(rc));
         id->pk = (gnutls_pk_algorithm_t)gnutls_privkey_get_pk_algorithm(id->key, NULL);
