@@ -25,7 +25,8 @@ class Baresip:
         self.user, self.lab, self.address = user, lab, lab.ip(host)
         folder = lab.dir / f"baresip-{user}"
         folder.mkdir()
-        proxies = "".join(f';outbound{"" if i == 0 else i + 1}="sip:{lab.ip(h)};transport={transport}"'
+        port = ":5061" if transport == "tls" else ""
+        proxies = "".join(f';outbound{"" if i == 0 else i + 1}="sip:{lab.ip(h)}{port};transport={transport}"'
                           for i, h in enumerate(outbound))
         (folder / "accounts").write_text(
             f"<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={password(user)}{proxies}"

@@ -307,7 +307,7 @@ class Lab:
 
     def certificates(self):
         """An authority, and certificates for the cluster and the domain by it; once."""
-        if not (self.dir / "tls").exists():
+        if not (self.dir / f"tls/{DOMAIN}.pem").exists():
             subprocess.run([BELAY, "cert", "--dir", self.dir / "tls", CLUSTER, DOMAIN], check=True, capture_output=True)
 
     # processes
@@ -338,11 +338,11 @@ class Lab:
         return self.belayd(name, text, roles, **kw)
 
     def _secured(self, transport, at, name):
-        """The rest of `listen` and what follows; and how far ends are known: by certificates, or by their address."""
+        """The value of `listen` and what follows it; and how far ends are known: by certificates, or by their address."""
         if transport != "tls":
-            return "]", lambda domain, ranges: f"trust: {{{domain}: {ranges}}}"
+            return f"[udp {at}:5060, tcp {at}:5060]", lambda domain, ranges: f"trust: {{{domain}: {ranges}}}"
         self.certificates()
-        return (f", tls {at}:5061]\ntls: {{cert: tls/{name}.pem, key: tls/{name}.key, ca: tls/ca.pem}}",
+        return (f"tls {at}:5061\ntls: {{cert: tls/{name}.pem, key: tls/{name}.key, ca: tls/ca.pem}}",
                 lambda domain, ranges: "")
 
     def edge(self, name, members, transport="udp", home=None, extra="", more="", trusted=None):
@@ -351,26 +351,26 @@ class Lab:
         at = self.ip(members[name])
         all_of = ", ".join(f"{n}: {self.ip(h)}" for n, h in members.items())
         home = home or self.ip(100)
-        tls, trust = self._secured(transport, at, CLUSTER)
+        listen, trust = self._secured(transport, at, CLUSTER)
         return self.belayd(name, f"""\
 node: {name}
-listen: [udp {at}:5060, tcp {at}:5060{tls}
+listen: {listen}
 edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{{all_of}}}, home: {DOMAIN}{extra}}}
 {trust(DOMAIN, trusted or home)}
 map: {{{DOMAIN}: {point(transport, home)}}}
 dns: {{use: no}}
 workers: {self.workers}
 log: {{level: debug}}
-{more}""")
+{more.replace("NAME", name)}""")
 
     def home(self, members, transport="udp", extra="", more="", edges=None):
         at = self.ip(100)
         trusted = edges or "[" + ", ".join(self.ip(h) for h in members.values()) + "]"
         where = ", ".join(point(transport, self.ip(h)) for h in members.values())
-        tls, trust = self._secured(transport, at, DOMAIN)
+        listen, trust = self._secured(transport, at, DOMAIN)
         return self.belayd("h1", f"""\
 node: h1
-listen: [udp {at}:5060, tcp {at}:5060{tls}
+listen: {listen}
 home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users{extra}}}
 {trust(CLUSTER, trusted)}
 map: {{{CLUSTER}: [{where}]}}
