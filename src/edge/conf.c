@@ -16,7 +16,7 @@ static const struct bl_conf_option next = {"uri", BL_CONF_STR, BL_CONF_AT(struct
 
 #define AT(m) BL_CONF_AT(struct bl_edge_options, m)
 static const struct bl_conf_option options[] = {
-        {"cluster", BL_CONF_DOMAIN, AT(cluster), .required = true, .example = "edge.example.com",
+        {"cluster", BL_CONF_DOMAIN, AT(conf.cluster), .required = true, .example = "edge.example.com",
          .help = "The name of the cluster, equal on all its edges: the host of every Path URI, and what Via and "
                  "Record-Route name."},
         {"key_file", BL_CONF_PATH, AT(key_file), .required = true, .example = "cluster.key",
@@ -44,13 +44,13 @@ static const struct bl_conf_option options[] = {
          .help = "Domains of upstream servers that follow the rebuilding redirect (305) though their Via has no "
                  "`;sticky`. To all others the edge "
                  "forwards by itself."},
-        {"set_size", BL_CONF_INT, AT(set_size), .def = "2", .min = 1, .max = BL_TOKEN_NODES,
+        {"set_size", BL_CONF_INT, AT(conf.set_size), .def = "2", .min = 1, .max = BL_TOKEN_NODES,
          .help = "How many edges a UA is told to keep flows to: this one and backups."},
         {"pin", BL_CONF_MAP, AT(pin), .elem = &pin, .elem_size = sizeof(struct bl_edge_option_pin), .max = 1024,
          .example = "{joe@example.com: [e1, e3]}",
          .help = "Subscribers (`*@example.com`: all of a domain) and the members that serve them, instead of the edge "
                  "they reach and its backups."},
-        {"zone", BL_CONF_STR, AT(zone), .max = 64,
+        {"zone", BL_CONF_STR, AT(conf.zone), .max = 64,
          .help = "The zone of this node. A backup is chosen in another zone."},
         {"zones", BL_CONF_MAP, AT(zones), .elem = &zone, .elem_size = sizeof(struct bl_edge_option_zone), .max = 4096,
          .example = "{e1: north, e3: south}", .help = "The zone of each member."},
@@ -148,14 +148,12 @@ const struct bl_conf_table bl_edge_conf_table =
 
 void bl_edge_options_apply(const struct bl_edge_options *o, struct bl_edge_conf *c)
 {
-        c->cluster = o->cluster;
+        *c = o->conf;
         c->members = o->_members;
         c->n_members = (unsigned)o->members.n;
         c->homes = o->_homes;
         c->n_homes = (unsigned)o->home.n;
         c->sealed = o->token == 1;
-        c->set_size = o->set_size;
-        c->zone = o->zone;
         c->pins = o->_pins;
         c->n_pins = (unsigned)o->pin.n;
         c->flow_timer_s = o->flow_timer_ms / 1000;

@@ -1,17 +1,17 @@
-/* The options of the edge role, and how they become a struct bl_edge_conf. */
+/* The options of the edge role. Those that need no translation are read into the role's own struct. */
 #pragma once
 #include "conf/conf.h"
 #include "edge/edge.h"
 
 struct bl_edge_options {
-        struct bl_str cluster, key_file, zone;
+        struct bl_edge_conf conf; /* cluster, zone, set_size; the rest is filled in by bl_edge_options_apply */
+        struct bl_str key_file;
         struct bl_conf_array members;            /* struct bl_edge_option_member */
         struct bl_conf_array zones;              /* struct bl_edge_option_zone */
         struct bl_conf_array home;               /* struct bl_str: domains */
         struct bl_conf_array next;               /* struct bl_edge_option_next */
         struct bl_conf_array pin;                /* struct bl_edge_option_pin */
         struct bl_conf_array plain, redirect_ok; /* struct bl_str */
-        unsigned set_size;
         int token;
         uint32_t flow_timer_ms, grace_ms;
         struct bl_edge_member *_members; /* filled by the table's check */

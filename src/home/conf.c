@@ -36,7 +36,7 @@ static const struct bl_conf_option options[] = {
          .help = "Who may register: one user a line, credentials hashed. `belay user add` writes it."},
         {"auth", BL_CONF_BOOL, AT(auth), .def = "yes",
          .help = "`no`: nobody is asked for a password. For laboratories only."},
-        {"digest", BL_CONF_ENUM, AT(digest), .def = "both", .names = OFFERS,
+        {"digest", BL_CONF_ENUM, AT(conf.digest), .def = "both", .names = OFFERS,
          .help = "Which digest algorithms are offered and taken. `both`: SHA-256 first, then MD5. `md5`: for phones "
                  "that "
                  "stumble over a challenge that they do not know instead of passing it over. `sha-256`: no MD5 any "
@@ -107,6 +107,7 @@ const struct bl_conf_table bl_home_conf_table = BL_CONF_TABLE_OF(
 
 void bl_home_options_apply(const struct bl_home_options *o, struct bl_home_conf *c)
 {
+        *c = o->conf;
         c->domains = o->_domains;
         c->n_domains = (unsigned)o->domain.n;
         c->peers = o->_peers;
@@ -114,6 +115,5 @@ void bl_home_options_apply(const struct bl_home_options *o, struct bl_home_conf 
         c->min_expires_s = o->min_expires_ms / 1000;
         c->max_expires_s = o->max_expires_ms / 1000;
         c->default_expires_s = o->default_expires_ms / 1000;
-        c->digest = (enum bl_digest_offer)o->digest;
         c->nonce_lifetime_s = o->nonce_lifetime_ms / 1000;
 }

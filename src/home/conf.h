@@ -1,15 +1,16 @@
-/* The options of the home role, and how they become a struct bl_home_conf. */
+/* The options of the home role. Those that need no translation are read into the role's own struct. */
 #pragma once
 #include "conf/conf.h"
 #include "home/home.h"
 
 struct bl_home_options {
+        struct bl_home_conf conf; /* digest; the rest is filled in by bl_home_options_apply */
         struct bl_str edge, key_file, users_file, snapshot;
         struct bl_conf_array domain;          /* struct bl_str */
         struct bl_conf_array more_edges, via; /* struct bl_str */
         struct bl_conf_array groups;          /* struct bl_home_group */
         struct bl_conf_array peers;           /* struct bl_home_option_peer */
-        int policy, digest;
+        int policy;
         bool auth;
         uint32_t min_expires_ms, max_expires_ms, default_expires_ms, nonce_lifetime_ms;
         uint32_t snapshot_every_ms;

@@ -77,7 +77,7 @@ void bl_identity_doubts(const struct bl_options *o, const struct bl_creds *creds
                 return;
         struct bl_str file = bl_creds_get(creds, 0)->file;
         if (o->edge)
-                uncovered(creds, o->edge->cluster, file, say, arg);
+                uncovered(creds, o->edge->conf.cluster, file, say, arg);
         for (size_t i = 0; o->home && i < o->home->domain.n; i++)
                 uncovered(creds, items(&o->home->domain)[i], file, say, arg);
 }
