@@ -14,7 +14,7 @@ def ask(lab, verb, sock, *args):
 
 def test_a_node_shows_flows_and_what_sticks_to_them(lab, workers):
     sock, http = str(lab.dir / "e1.sock"), f"{lab.ip(99)}:9464"
-    lab.cluster(edges=1, workers=workers, more=f"admin: {{socket: e1.sock, http: {http}}}\n")
+    lab.cluster(edges=1, more=f"admin: {{socket: e1.sock, http: {http}}}\n")
     phone = lab.phone("joe", host=101)
     phone.wait("registered")
 

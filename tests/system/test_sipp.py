@@ -46,10 +46,10 @@ def vias(message):
     return re.findall(r"^Via: SIP/2\.0/(\w+)", message, re.M)
 
 
-def test_large_requests_go_by_tcp_between_proxies(lab, workers):
+def test_large_requests_go_by_tcp_between_proxies(lab):
     """3 KB each way, between phones on UDP behind proxies that talk UDP: only then, edge to home and home to edge
     change to TCP (RFC 3261 section 18.1.1), though the edges' UDP flows to the home come from a port of chance."""
-    lab.cluster(workers=workers, home=sipp.HOME)
+    lab.cluster(home=sipp.HOME)
     bob = Sipp(lab, "bob", [sipp.register("bob"), sipp.answer("bob"), sipp.invite_again("bob", 1, sipp.LARGE),
                             sipp.answer_again("bob"), sipp.is_hung_up()], to=lab.ip(2), host=202)
     bob.saw("SIP/2.0 200", "CSeq: 2 REGISTER")
