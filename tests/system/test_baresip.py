@@ -61,8 +61,9 @@ def test_call_from_a_belay_phone(lab, transport, proxies):
 
 def edge_of_invite(lab, joe):
     """The edge that the INVITE came to baresip by, as baresip itself reports it."""
-    lines = joe.process.lines
-    at = next(i for i, line in enumerate(lines) if line.startswith("INVITE sip:joe"))
+    lines = joe.process.lines  # which may come later than what its control connection tells
+    at = joe.process.until(lambda: next((i for i, line in enumerate(lines) if line.startswith("INVITE sip:joe")), 0),
+                           "INVITE")
     source = lines[at - 1].split()[1].rpartition(":")[0]
     return next(n for n, h in lab.members.items() if lab.ip(h) == source)
 
