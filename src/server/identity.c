@@ -63,7 +63,7 @@ void bl_identity_doubts(const struct bl_options *o, const struct bl_creds *creds
                 const char *reason = bl_creds_doubt(id, wall);
                 if (!reason)
                         continue;
-                int64_t days = (id->not_after - wall) / 86400;
+                int64_t days = (id->not_after - wall + 86399) / 86400; /* begun ones count */
                 char text[128];
                 struct bl_sb b = BL_SB(text);
                 if (strcmp(reason, "expires_soon") == 0)
