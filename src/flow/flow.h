@@ -147,7 +147,8 @@ void bl_flow_unwatch(struct bl_watch *w); /* accepts one that does not watch */
  * Without TLS: from `trust`, or by bl_flow_link.
  */
 enum { BL_FLOW_LINKS = 64 };
-bool bl_flow_proven(const struct bl_flow *f); /* by a certificate, whichever domain */
+bool bl_flow_proven(const struct bl_flow *f);                       /* by a certificate, whichever domain */
+bool bl_flow_proves(const struct bl_flow *f, struct bl_str domain); /* that one */
 bool bl_flow_linked(const struct bl_flow *f, struct bl_str domain);
 bool bl_flow_is_linked(const struct bl_flow *f); /* to any domain */
 /* Copied; linking twice is fine. 0, BL_EINVAL (no domain), BL_ELIMIT, BL_ENOMEM. */

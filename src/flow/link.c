@@ -340,6 +340,12 @@ void bl_flows_set_trust(struct bl_flows *fs, const struct bl_trust *trust, unsig
         }
 }
 
+bool bl_flow_proves(const struct bl_flow *f, struct bl_str domain)
+{
+        const struct bl_flow_domain *d = find(f, domain);
+        return d && d->why == BL_LINK_CERT;
+}
+
 bool bl_flow_proven(const struct bl_flow *f)
 {
         const void *cursor = NULL;

@@ -5,6 +5,11 @@ static const char *const POLICIES[] = {"redirect", "challenge-then-redirect", "a
 static const char *const OFFERS[] = {
         [BL_DIGEST_OFFER_BOTH] = "both", [BL_DIGEST_OFFER_MD5] = "md5", [BL_DIGEST_OFFER_SHA256] = "sha-256", NULL};
 
+static const char *const CALLS_IN[] = {
+        [BL_HOME_IN_LISTED] = "listed", [BL_HOME_IN_ANY] = "any", [BL_HOME_IN_NONE] = "none", NULL};
+static const char *const CALLS_OUT[] = {
+        [BL_HOME_OUT_ANY] = "any", [BL_HOME_OUT_LISTED] = "listed", [BL_HOME_OUT_NONE] = "none", NULL};
+
 static const struct bl_conf_option domain = {"domain", BL_CONF_DOMAIN, BL_CONF_ELEM(struct bl_str)};
 static const struct bl_conf_option group_edge = {"edge", BL_CONF_DOMAIN, BL_CONF_AT(struct bl_home_group, edge)};
 static const struct bl_conf_option peer = {"uri", BL_CONF_STR, BL_CONF_AT(struct bl_home_option_peer, uri), .max = 255};
@@ -43,9 +48,18 @@ static const struct bl_conf_option options[] = {
                  "more."},
         {"peers", BL_CONF_MAP, AT(peers), .elem = &peer, .elem_size = sizeof(struct bl_home_option_peer), .max = 4096,
          .example = "{b.com: \"sip:b.com\"}",
-         .help = "Domains that may call our users without a password, by flows linked to them (`trust`), and where to "
-                 "send requests for them (empty: "
-                 "where DNS says)."},
+         .help = "Domains that may call our users without a password, by flows linked to them (their certificate; "
+                 "without TLS `trust`), and where to send requests for them (empty: where DNS says)."},
+        {"routes", BL_CONF_MAP, AT(routes), .elem = &peer, .elem_size = sizeof(struct bl_home_option_peer), .max = 4096,
+         .example = "{c.com: \"sip:gw.example.net;lr\", \"*\": \"sip:transit.example.net;lr\"}",
+         .help = "Where requests for a domain go instead of where DNS says; `*` is every other domain. A route lets "
+                 "nobody in: that is what `peers` and `calls_in` are for."},
+        {"calls_in", BL_CONF_ENUM, AT(calls_in), .def = "listed", .names = CALLS_IN,
+         .help = "Which other domains may call our users without a password: `listed` in `peers`; `any` that proves "
+                 "its name by certificate (mutual TLS) and speaks in that name; `none`. Nobody may have requests "
+                 "relayed to a third domain."},
+        {"calls_out", BL_CONF_ENUM, AT(calls_out), .def = "any", .names = CALLS_OUT,
+         .help = "Which other domains our users may call: `any`; `listed` in `peers` or `routes`; `none`."},
         {"min_expires", BL_CONF_MS, AT(min_expires_ms), .def = "60s", .min = 1000, .max = 86400000,
          .help = "Shorter registrations are refused with 423."},
         {"max_expires", BL_CONF_MS, AT(max_expires_ms), .def = "2h", .min = 1000, .max = 604800000,
@@ -64,11 +78,23 @@ static const struct bl_conf_option options[] = {
          .help = "How often the snapshot is written; also at the end."},
 };
 
+static struct bl_home_peer *peers_of(const struct bl_conf_array *a, const char *key, struct bl_conf_check *c)
+{
+        const struct bl_home_option_peer *p = BL_CONF_ITEMS(*a, struct bl_home_option_peer);
+        struct bl_home_peer *to = bl_arena_zalloc(bl_conf_check_arena(c), (a->n + 1) * sizeof *to);
+        for (size_t i = 0; to && i < a->n; i++) {
+                struct bl_uri u;
+                if (p[i].uri.n && (bl_uri_parse(p[i].uri, &u) < 0 || u.scheme > BL_SCHEME_SIPS))
+                        bl_conf_complain(c, key, "\"%.*s\" is not a SIP URI: write \"sip:HOST\"", BL_STR_ARG(p[i].uri));
+                to[i] = (struct bl_home_peer){.domain = p[i].domain, .next = p[i].uri};
+        }
+        return to;
+}
+
 static void check(void *into, struct bl_conf_check *c)
 {
         struct bl_home_options *o = into;
         const struct bl_str *d = BL_CONF_ITEMS(o->domain, struct bl_str);
-        const struct bl_home_option_peer *p = BL_CONF_ITEMS(o->peers, struct bl_home_option_peer);
         if (o->edge.n == 0 && o->policy != BL_HOME_ACCEPT)
                 bl_conf_complain(c, "edge",
                                  "missing: name the edge cluster to redirect to (edge: edge.example.com), or set "
@@ -91,14 +117,8 @@ static void check(void *into, struct bl_conf_check *c)
                                                          .via = o->via.at,
                                                          .n_via = (unsigned)o->via.n,
                                                          .no_auth = !o->auth};
-        o->_peers = bl_arena_zalloc(bl_conf_check_arena(c), (o->peers.n + 1) * sizeof *o->_peers);
-        for (size_t i = 0; o->_peers && i < o->peers.n; i++) {
-                struct bl_uri u;
-                if (p[i].uri.n && (bl_uri_parse(p[i].uri, &u) < 0 || u.scheme > BL_SCHEME_SIPS))
-                        bl_conf_complain(c, "peers", "\"%.*s\" is not a SIP URI: write \"sip:HOST\"",
-                                         BL_STR_ARG(p[i].uri));
-                o->_peers[i] = (struct bl_home_peer){.domain = p[i].domain, .next = p[i].uri};
-        }
+        o->_peers = peers_of(&o->peers, "peers", c);
+        o->_routes = peers_of(&o->routes, "routes", c);
 }
 
 const struct bl_conf_table bl_home_conf_table = BL_CONF_TABLE_OF(
@@ -112,6 +132,10 @@ void bl_home_options_apply(const struct bl_home_options *o, struct bl_home_conf 
         c->n_domains = (unsigned)o->domain.n;
         c->peers = o->_peers;
         c->n_peers = (unsigned)o->peers.n;
+        c->routes = o->_routes;
+        c->n_routes = (unsigned)o->routes.n;
+        c->calls_in = (enum bl_home_calls_in)o->calls_in;
+        c->calls_out = (enum bl_home_calls_out)o->calls_out;
         c->min_expires_s = o->min_expires_ms / 1000;
         c->max_expires_s = o->max_expires_ms / 1000;
         c->default_expires_s = o->default_expires_ms / 1000;

@@ -9,14 +9,14 @@ struct bl_home_options {
         struct bl_conf_array domain;          /* struct bl_str */
         struct bl_conf_array more_edges, via; /* struct bl_str */
         struct bl_conf_array groups;          /* struct bl_home_group */
-        struct bl_conf_array peers;           /* struct bl_home_option_peer */
-        int policy;
+        struct bl_conf_array peers, routes;   /* struct bl_home_option_peer */
+        int policy, calls_in, calls_out;
         bool auth;
         uint32_t min_expires_ms, max_expires_ms, default_expires_ms, nonce_lifetime_ms;
         uint32_t snapshot_every_ms;
         unsigned max_contacts;
         struct bl_home_domain *_domains; /* filled by the table's check */
-        struct bl_home_peer *_peers;
+        struct bl_home_peer *_peers, *_routes;
 };
 struct bl_home_option_peer {
         struct bl_str domain, uri;

@@ -109,6 +109,20 @@ const struct bl_home_peer *home_peer(const struct bl_home *h, struct bl_str host
         return NULL;
 }
 
+const struct bl_home_peer *home_route_of(const struct bl_home *h, struct bl_str host)
+{
+        const struct bl_home_conf *c = &h->node->c;
+        const struct bl_home_peer *others = NULL, *peer;
+        for (unsigned i = 0; i < c->n_routes; i++) {
+                if (bl_host_eq(c->routes[i].domain, host))
+                        return &c->routes[i];
+                if (bl_str_eq(c->routes[i].domain, BL_STR("*")))
+                        others = &c->routes[i];
+        }
+        peer = home_peer(h, host);
+        return peer ? peer : others;
+}
+
 bool home_host_is_own(const struct bl_home *h, const struct bl_flow *f, const struct bl_uri *u)
 {
         if (home_domain(h, u->host) || bl_host_eq(u->host, h->node->c.node))

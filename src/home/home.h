@@ -31,9 +31,19 @@ struct bl_home_domain {
         unsigned n_via; /* domains of intermediates between edge and home (their Path must still name an edge) */
         bool no_auth;   /* registration and calls without credentials: labs only; logged at start */
 };
-struct bl_home_peer { /* a peer domain: whom it may call here, where it is */
-        struct bl_str domain;
-        struct bl_str next; /* URI; empty: sip:domain */
+enum bl_home_calls_in {                    /* which other domains may reach our users */
+                        BL_HOME_IN_LISTED, /* those in `peers` */
+                        BL_HOME_IN_ANY,    /* those, and whoever proves its domain by certificate */
+                        BL_HOME_IN_NONE
+};
+enum bl_home_calls_out { /* which our users may reach */
+                         BL_HOME_OUT_ANY,
+                         BL_HOME_OUT_LISTED, /* those in `peers` and `routes` */
+                         BL_HOME_OUT_NONE
+};
+struct bl_home_peer {         /* a peer domain, or a static route */
+        struct bl_str domain; /* routes: "*" is any that has none of its own */
+        struct bl_str next;   /* URI; empty: sip:domain */
 };
 struct bl_home_conf {
         struct bl_str node;
@@ -41,6 +51,10 @@ struct bl_home_conf {
         unsigned n_domains;
         const struct bl_home_peer *peers;
         unsigned n_peers;
+        const struct bl_home_peer *routes; /* where to send requests for a domain; it may not call us for that */
+        unsigned n_routes;
+        enum bl_home_calls_in calls_in;
+        enum bl_home_calls_out calls_out;
         const struct bl_token_keys *keys;                         /* this home cluster's: nonces and d */
         uint32_t min_expires_s, max_expires_s, default_expires_s; /* 0: 60, 7200, 3600 */
         uint32_t nonce_lifetime_s;

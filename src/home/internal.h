@@ -56,6 +56,8 @@ static inline void home_refuse(struct bl_px *px, unsigned status, const char *re
 /* --- domains and links --- */
 const struct bl_home_domain *home_domain(const struct bl_home *h, struct bl_str host);
 const struct bl_home_peer *home_peer(const struct bl_home *h, struct bl_str host);
+/* Where requests for that domain go: its route, its entry among the peers, the route of all others; NULL: DNS knows. */
+const struct bl_home_peer *home_route_of(const struct bl_home *h, struct bl_str host);
 bool home_host_is_own(const struct bl_home *h, const struct bl_flow *f,
                       const struct bl_uri *u);                       /* a domain, our name or address */
 bool home_host_is_edge(const struct bl_home *h, struct bl_str host); /* any edge cluster of any domain */

@@ -193,11 +193,16 @@ static void to_user(struct job *j, const struct bl_uri *ruri)
 
 static void to_elsewhere(struct job *j, const struct bl_uri *ruri, const struct top *top)
 {
-        const struct bl_home_peer *peer = home_peer(j->home, top->has_next ? top->next.uri.host : ruri->host);
+        const struct bl_home_peer *way = home_route_of(j->home, top->has_next ? top->next.uri.host : ruri->host);
+        enum bl_home_calls_out out = j->home->node->c.calls_out;
+        if (out == BL_HOME_OUT_NONE || (out == BL_HOME_OUT_LISTED && !way)) {
+                home_refuse(j->px, 403, "domain_not_called", BL_STR("Domain Is Not Called From Here"));
+                return;
+        }
         struct bl_px_target t = {.pop_routes = top->pop, .strict_fallback = true};
         t.record_route = home_record_route(j->home, j->px, j->domain);
-        if (peer && peer->next.n && !top->has_next)
-                t.next = peer->next;
+        if (way && way->next.n && !top->has_next)
+                t.next = way->next;
         go(j->px, &t);
 }
 
@@ -290,16 +295,29 @@ static void in_dialog(struct bl_home *h, struct bl_px *px, const struct top *top
 
 enum sender { SENDER_EDGE, SENDER_PEER, SENDER_UNKNOWN };
 
+/* A peer speaks in its own name, by a flow that is linked to it; one that nobody listed has to prove it. */
+static bool is_peer(const struct bl_home *h, struct bl_flow *f, struct bl_str from_host)
+{
+        switch (h->node->c.calls_in) {
+        case BL_HOME_IN_NONE:
+                return false;
+        case BL_HOME_IN_ANY:
+                if (bl_flow_proves(f, from_host) && !home_domain(h, from_host))
+                        return true;
+                break;
+        case BL_HOME_IN_LISTED:
+                break;
+        }
+        return home_peer(h, from_host) && bl_flow_linked(f, from_host);
+}
+
 static enum sender sender_of(const struct bl_home *h, const struct bl_home_domain *from, struct bl_flow *f,
                              struct bl_str from_host)
 {
         bool via;
         if (from && home_flow_is_edge(from, f, &via))
                 return SENDER_EDGE;
-        for (unsigned i = 0; i < h->node->c.n_peers; i++)
-                if (bl_flow_linked(f, h->node->c.peers[i].domain) && bl_host_eq(from_host, h->node->c.peers[i].domain))
-                        return SENDER_PEER;
-        return SENDER_UNKNOWN;
+        return is_peer(h, f, from_host) ? SENDER_PEER : SENDER_UNKNOWN;
 }
 
 void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f)

@@ -8,12 +8,19 @@ enum { ROUND_FIRST_MS = 500, ROUND_MAX_MS = 4000, OPENS_MAX = 64 /* flows asked 
 
 /* ---- the spent list ---- */
 
+/* A connection to that host broke a moment ago and may be back in the next; perhaps only its far end can open it. */
+static bool is_awaited(const struct bl_send *s)
+{
+        bl_flow_id kept;
+        return bl_sticky_flow_orphan(s->h->sticky, s->first.host, NULL, s->h->env->now, &kept) == 0;
+}
+
 /* No candidate is left in this round. */
 static void spent(struct bl_send *s)
 {
         if (send_any_tried(s, SEND_OUTSTANDING))
                 return; /* what they say, or their end, comes by itself */
-        bool all_transport = s->n_lost && !s->held;
+        bool all_transport = (s->n_lost || is_awaited(s)) && !s->held;
         if (s->held && s->held->status == 430 && s->n_lost) {
                 /* Not all of them gave it: the far end may be behind the one that we could not ask. */
                 send_fail(s, 480, "flow_gone");

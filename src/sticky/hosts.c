@@ -231,7 +231,7 @@ int bl_sticky_flow_orphan(struct bl_sticky *t, struct bl_str host, const struct 
         while (h && (hf = walk_next(&w, s, h, source)) != NULL) {
                 struct rec *root = hf->host == h ? stk_rec_root(&hf->rec) : NULL;
 
-                if (root && root->serial > newest && bl_addr_eq_ip(&root->remote, source) &&
+                if (root && root->serial > newest && (!source || bl_addr_eq_ip(&root->remote, source)) &&
                     stk_rec_state(root, now) == REC_KEPT) {
                         newest = root->serial;
                         *ret_flow = root->id;

@@ -46,8 +46,8 @@ void bl_sticky_flow_down(struct bl_sticky *t, bl_flow_id flow, bl_us keep_until)
 /* All bindings of `from` (down and kept, or alive) now belong to `to`, which must have been added. BL_ENOENT when
  * nothing is kept. */
 int bl_sticky_flow_move(struct bl_sticky *t, bl_flow_id from, bl_flow_id to);
-/* The newest kept flow (down, not expired) that had a DOMAIN or CERT binding of this host and this far-end IP: 0,
- * BL_ENOENT. */
+/* The newest kept flow (down, not expired) that had a DOMAIN or CERT binding of this host and this far-end IP (NULL:
+ * whichever): 0, BL_ENOENT. */
 int bl_sticky_flow_orphan(struct bl_sticky *t, struct bl_str host, const struct bl_addr *source, bl_us now,
                           bl_flow_id *ret_flow);
 

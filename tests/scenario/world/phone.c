@@ -422,3 +422,23 @@ void world_settle(struct world *w, double seconds)
                         MUST(w, a->delivered >= 1);
         }
 }
+
+static bool all_gone(struct world *w)
+{
+        for (unsigned i = 0; i < w->n_phones; i++)
+                for (unsigned k = 0; k < w->phones[i]->n_legs; k++)
+                        if (w->phones[i]->legs[k].dialog || w->phones[i]->legs[k].waiting)
+                                return false;
+        for (unsigned i = 0; i < w->n_asks; i++)
+                if (w->asks[i].request)
+                        return false;
+        return true;
+}
+
+void world_forget(struct world *w)
+{
+        WAIT(w, all_gone(w), 200);
+        for (unsigned i = 0; i < w->n_phones; i++)
+                w->phones[i]->n_legs = 0;
+        w->n_asks = 0;
+}

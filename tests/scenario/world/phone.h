@@ -64,3 +64,5 @@ void phone_cancel(struct ask *a);
 void leg_answer(struct leg *l, unsigned status); /* by hand, when phone.answer is 1 */
 /* Every request of everybody so far: an answer, and delivered at most (2xx: exactly) once. Waits for the answers. */
 void world_settle(struct world *w, double seconds);
+/* Waits until every call and request is over and gone, and makes room for as many again. */
+void world_forget(struct world *w);
