@@ -33,12 +33,45 @@ static struct bound *find(struct bl_edge *e, bl_flow_id flow, struct bl_str user
         return NULL;
 }
 
+/*
+ * RFC 5626 section 6: a UA that was told a Flow-Timer sends something at least as often. When even the grace for slow
+ * networks has passed without an octet, it is cut off, though nothing said so: what it had bound goes, and requests for
+ * it take its other flow or get 430, rather than wait for an answer that cannot come.
+ */
+static void silent(struct bl_timer *t)
+{
+        struct edge_flow *ef = BL_CONTAINER(t, struct edge_flow, silent);
+        struct bl_edge *e = ef->edge;
+        struct bl_flow *f = bl_flow_get(bl_txns_flows(bl_proxy_txns(e->proxy)), ef->id);
+        if (!f || bl_list_empty(&ef->bound))
+                return;
+        if (f->heard_at + ef->silence > e->env->now) {
+                env_arm(e->env, &ef->silent, f->heard_at + ef->silence);
+                return;
+        }
+        bl_count(e->silent_total);
+        bl_log_ev(e->env->log, BL_LOG_INFO, "flow_silent", BL_KI("flow", f->id),
+                  BL_KI("seconds", (e->env->now - f->heard_at) / 1000000));
+        bl_flow_close(f, false);
+}
+
+/* Of a WebSocket not even a keep-alive can be asked for: what its client may send, its browser decides. */
+static void watch(struct bl_edge *e, const struct bl_flow *f, struct edge_flow *ef, uint32_t flow_timer_s)
+{
+        uint32_t grace = e->node->c.path_grace_s ? e->node->c.path_grace_s : 30;
+        if (!flow_timer_s || f->tp == BL_WS || f->tp == BL_WSS)
+                return;
+        ef->silence = BL_SEC((uint64_t)flow_timer_s + grace);
+        env_arm(e->env, &ef->silent, f->heard_at + ef->silence);
+}
+
 static struct edge_flow *flow_data(struct bl_edge *e, struct bl_flow *f)
 {
         if (!f->user) {
                 struct edge_flow *ef = bl_pool_alloc(e->env->pool, sizeof *ef);
                 if (!ef)
                         return NULL;
+                *ef = (struct edge_flow){.edge = e, .id = f->id, .silent.fire = silent};
                 bl_list_init(&ef->bound);
                 f->user = ef;
         }
@@ -117,6 +150,7 @@ int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want
         b->has_instance = w->has_instance;
         b->star = w->star;
         b->ob = w->ob;
+        watch(e, f, ef, w->flow_timer_s);
         bl_count(e->bound_total);
         struct bl_bind bind = {.flow = f->id,
                                .kind = BL_BIND_PATH,
@@ -146,6 +180,7 @@ void edge_bound_drop_flow(struct bl_edge *e, struct bl_flow *f)
         if (!ef)
                 return;
         BL_LIST_EACH_SAFE(l, &ef->bound) edge_bound_drop(e, f, BL_CONTAINER(l, struct bound, link));
+        env_disarm(e->env, &ef->silent);
         bl_pool_give(e->env->pool, ef, sizeof *ef);
         f->user = NULL;
 }

@@ -60,7 +60,8 @@ static const struct bl_conf_option options[] = {
         {"flow_timer", BL_CONF_MS, AT(flow_timer_ms), .def = "120s", .min = 10000, .max = 3600000,
          .help = "What UAs with outbound support are told in Flow-Timer (RFC 5626): how often they send keep-alives."},
         {"grace", BL_CONF_MS, AT(grace_ms), .def = "30s", .min = 1000, .max = 600000,
-         .help = "How long a UA's flow stays bound after its registration expired."},
+         .help = "How long a UA's flow stays bound after its registration expired, or after the keep-alives that "
+                 "flow_timer asks for should have come."},
 };
 
 static void *array(struct bl_conf_check *c, size_t n, size_t size)

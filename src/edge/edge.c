@@ -211,6 +211,7 @@ struct bl_edge *bl_edge_new(struct env *env, struct bl_edge_node *n)
         e->detour_total = bl_stats_counter(env->stats, "belay_edge_detour_total", NULL, NULL);
         e->delivered_total = bl_stats_counter(env->stats, "belay_edge_delivered_total", NULL, NULL);
         e->rescued_total = bl_stats_counter(env->stats, "belay_edge_answers_rescued_total", NULL, NULL);
+        e->silent_total = bl_stats_counter(env->stats, "belay_edge_flows_silent_total", NULL, NULL);
         e->proxy = e->member ? bl_proxy_new(env, &n->c.proxy, &edge_role, e) : NULL;
         if (!e->proxy) {
                 free(e->member);

@@ -36,6 +36,10 @@ struct bound {                /* one P on one flow of this worker */
 };
 struct edge_flow {            /* bl_flow.user of a UA's flow */
         struct bl_link bound; /* struct bound */
+        struct bl_edge *edge;
+        bl_flow_id id;
+        bl_us silence;          /* longer without an octet, and it is taken for dead; 0: nobody promised keep-alives */
+        struct bl_timer silent; /* looks */
 };
 
 struct bl_edge {
@@ -47,7 +51,7 @@ struct bl_edge {
         struct bl_trust *trust; /* as the node's, after a reload; NULL before */
         bl_us started_at;
         struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total,
-                *rescued_total;
+                *rescued_total, *silent_total;
 };
 
 /* --- set.c: who serves a P --- */
@@ -128,6 +132,7 @@ struct bound_want {
         struct bl_str uri, user, domain, instance;
         bool has_instance, star, ob;
         bl_us expires_at;
+        uint32_t flow_timer_s; /* what the UA was told: it sends something at least as often; 0: nothing */
 };
 int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want *w);
 void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri);

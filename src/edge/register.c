@@ -462,6 +462,9 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
                                .ob = r->ob};
         uint32_t grace = e->node->c.path_grace_s ? e->node->c.path_grace_s : 30;
         w.expires_at = e->env->now + BL_SEC((uint64_t)s + grace);
+        if (r->ob && bl_msg_lists_token(m, BL_H_REQUIRE, BL_STR("outbound")) &&
+            bl_msg_u32(m, BL_H_FLOW_TIMER, &w.flow_timer_s) < 0)
+                w.flow_timer_s = e->node->c.flow_timer_s ? e->node->c.flow_timer_s : 120;
         int rc = edge_bound_set(e, f, &w);
         if (rc < 0)
                 bl_log_ev(e->env->log, BL_LOG_ERROR, "bind_failed", BL_KI("flow", f->id),
@@ -470,10 +473,10 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
                 edge_service_route(e, f, m, r->user_part, ed);
         if (r->tell)
                 tell_set(e, px, f, r, ed);
-        if (r->ob && bl_msg_lists_token(m, BL_H_REQUIRE, BL_STR("outbound")) && !bl_msg_has(m, BL_H_FLOW_TIMER)) {
+        if (w.flow_timer_s && !bl_msg_has(m, BL_H_FLOW_TIMER)) {
                 char *mem = bl_px_alloc(px, 12);
                 struct bl_sb b = {mem, 0, mem ? 12 : 0, false};
-                bl_sb_addu(&b, e->node->c.flow_timer_s ? e->node->c.flow_timer_s : 120);
+                bl_sb_addu(&b, w.flow_timer_s);
                 bl_edit_append(ed, BL_H_FLOW_TIMER, bl_sb_str(&b));
         }
 }

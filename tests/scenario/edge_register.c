@@ -412,6 +412,52 @@ static void named_by_maddr(struct world *w)
         MUST_EQ(w, server_count(w->edge[other], "belay_edge_adopted_total", NULL), 1);
 }
 
+/* RFC 5626 section 6: a UA that was told a Flow-Timer (120) and falls silent is cut off: after the grace (30) nothing
+ * of it is left, and a request for it is not sent into the void. One that says something now and then stays, and so
+ * does one that never promised to. */
+static void cut_off_silently(struct world *w)
+{
+        struct raw *dead = raw_new(w, "dead"), *alive = raw_new(w, "alive"), *old = raw_new(w, "old");
+        struct raw *all[] = {dead, alive, old};
+        bl_flow_id f[3], h = raw_open(home, w->conf.tp, w->edge[1]->node);
+        const char *p[3];
+        for (unsigned i = 0; i < 3; i++) {
+                char to[64], contact[300];
+                snprintf(to, sizeof(to), "sip:%s@example.com", all[i]->name);
+                snprintf(contact, sizeof(contact), "<sip:%s@192.0.2.77>;+sip.instance=\"<urn:uuid:%u>\"%s",
+                         all[i]->name, i, i < 2 ? ";reg-id=1" : "");
+                f[i] = raw_open(all[i], w->conf.tp, w->edge[1]->node);
+                p[i] = registered(all[i], f[i], (struct reg){.to = to, .contact = contact, .headers = STICKY}, 600);
+        }
+        MUST_EQ(w, bound(w->edge[1]), 3);
+        for (unsigned s = 0; s < 300; s += 20) {
+                MUST_EQ(w, bound(w->edge[1]), s < 160 ? 3 : 2);
+                raw_send(alive, f[1],
+                         "OPTIONS sip:edge.example.com SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\n"
+                         "Max-Forwards: 70\nFrom: <sip:alive@example.com>;tag=$TAG\nTo: <sip:edge.example.com>\n"
+                         "Call-ID: $CALL\nCSeq: $N OPTIONS\n");
+                raw_expect(alive, "SIP/2.0 200");
+                world_pass(w, 20);
+        }
+        MUST_EQ(w, server_count(w->edge[1], "belay_edge_flows_silent_total", NULL), 1);
+        for (unsigned i = 0; i < 3; i++) {
+                char maddr[64];
+                struct bl_addr a = sim_addr(w->edge[1]->node, 0);
+                struct bl_sb at = BL_SB(maddr);
+                bl_addr_put_ip(&at, &a);
+                bl_sb_addc(&at, 0);
+                raw_send(home, h,
+                         "MESSAGE sip:x@192.0.2.77 SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport;sticky\n"
+                         "Max-Forwards: 70\nRoute: <%s;maddr=%s>\nFrom: <sip:zoe@example.com>;tag=$TAG\n"
+                         "To: <sip:x@example.com>\nCall-ID: $CALL\nCSeq: $N MESSAGE\n",
+                         p[i], maddr);
+                if (i)
+                        raw_reply(raw_expect(all[i], "MESSAGE"), 200, "");
+                raw_expect(home, i ? "SIP/2.0 200" : "SIP/2.0 430");
+        }
+        MUST_EQ(w, raw_count(dead, "MESSAGE"), 0);
+}
+
 /* A registration goes edge, intermediate, home, never back: from the home's side none is taken (section 2, guards). */
 static void the_core_registers_nobody(struct world *w)
 {
@@ -481,6 +527,7 @@ int main(int argc, char **argv)
                  .tell = named_by_maddr,
                  .conf = {.edges = 5, .homes = NO_HOMES, .prepare = a_home_by_hand, .edge_conf = not_belay}},
                 IS(the_core_registers_nobody),
+                IS(cut_off_silently),
                 {.name = "a_fellow_registers_nobody", .tell = a_fellow_registers_nobody, .conf = fellows},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
