@@ -41,16 +41,19 @@ uint16_t bl_tp_default_port(enum bl_tp tp)
 /* Dotted quad (RFC 3986 section 3.2.2, dec-octet: no leading zeros, which some read as octal). */
 static bool parse_ip4(struct bl_str s, uint8_t ip[4])
 {
+        const char *p = s.p, *end = p + s.n;
         for (unsigned i = 0; i < 4; i++) {
-                struct bl_str part;
-                uint32_t v;
-                if (bl_str_cut(s, '.', &part, &s) != (i < 3))
-                        return false;
-                if (part.n > 3 || (part.n > 1 && part.p[0] == '0') || bl_str_u32(part, &v) < 0 || v > 255)
+                const char *start = p;
+                unsigned v = 0, digit;
+                for (; p < end && (digit = (unsigned)(unsigned char)*p - '0') <= 9 && p - start < 3; p++)
+                        v = v * 10 + digit;
+                if (p == start || v > 255 || (*start == '0' && p - start > 1))
                         return false;
                 ip[i] = (uint8_t)v;
+                if (i < 3 && (p == end || *p++ != '.'))
+                        return false;
         }
-        return true;
+        return p == end;
 }
 
 static bool parse_group(struct bl_str s, uint8_t ip[2])
@@ -123,14 +126,19 @@ static bool parse_ip6(struct bl_str s, struct bl_addr *a)
 
 int bl_addr_parse(struct bl_str s, struct bl_addr *ret_addr)
 {
-        struct bl_addr a = {0};
-        if (s.n >= 2 && s.p[0] == '[' && s.p[s.n - 1] == ']') {
-                s = bl_str_make(s.p + 1, s.n - 2);
-                a.family = 6;
-        } else {
-                a.family = bl_str_find(s, ':') >= 0 ? 6 : 4;
+        struct bl_addr a = {.family = 6};
+        uint8_t ip[4];
+        if (parse_ip4(s, ip)) {
+                a.family = 4;
+                memcpy(a.ip, ip, sizeof(ip));
+                *ret_addr = a;
+                return 0;
         }
-        if (a.family == 4 ? !parse_ip4(s, a.ip) : !parse_ip6(s, &a))
+        if (s.n >= 2 && s.p[0] == '[' && s.p[s.n - 1] == ']')
+                s = bl_str_make(s.p + 1, s.n - 2);
+        else if (bl_str_find(s, ':') < 0)
+                return BL_EMALFORMED;
+        if (!parse_ip6(s, &a))
                 return BL_EMALFORMED;
         *ret_addr = a;
         return 0;
@@ -177,11 +185,15 @@ bool bl_addr_eq(const struct bl_addr *a, const struct bl_addr *b)
         return a->port == b->port && bl_addr_eq_ip(a, b);
 }
 
+/* Numbers of fixed size need no hash made for texts: mixed with the seed, which strangers do not know. */
 uint64_t bl_addr_hash(uint64_t seed, const struct bl_addr *a)
 {
         /* family, port, scope and ip fill the struct without padding; _zero is always 0 */
-        _Static_assert(sizeof(*a) == 24, "no padding may enter the hash");
-        return bl_hash(seed, bl_str_make((const char *)a, a->family == 4 ? 12 : sizeof(*a)));
+        uint64_t w[3];
+        _Static_assert(sizeof(*a) == sizeof(w), "no padding may enter the hash");
+        memcpy(w, a, sizeof(w));
+        seed = bl_hash_mix(bl_hash_mix(seed, w[0]), w[1]);
+        return a->family == 4 ? seed : bl_hash_mix(seed, w[2]);
 }
 
 static void put_ip4(struct bl_sb *b, const uint8_t ip[4])
@@ -189,15 +201,16 @@ static void put_ip4(struct bl_sb *b, const uint8_t ip[4])
         char text[16];
         size_t n = 0;
         for (unsigned i = 0; i < 4; i++) {
-                unsigned v = ip[i];
-                if (v >= 100)
-                        text[n++] = (char)('0' + v / 100);
-                if (v >= 10)
-                        text[n++] = (char)('0' + v / 10 % 10);
+                unsigned v = ip[i], hundreds = v / 100;
+                if (hundreds)
+                        text[n++] = (char)('0' + hundreds);
+                v -= 100 * hundreds;
+                if (hundreds || v >= 10)
+                        text[n++] = (char)('0' + v / 10);
                 text[n++] = (char)('0' + v % 10);
                 text[n++] = '.';
         }
-        bl_sb_add(b, bl_str_make(text, n - 1));
+        bl_sb_add(b, bl_str_make(text, (n - 1) & 15)); /* 7 to 15, which compilers do not see */
 }
 
 static unsigned group(const uint8_t ip[16], unsigned i)

@@ -41,75 +41,124 @@ static inline uint64_t spread(uint64_t x)
         return x ^ x >> 32;
 }
 
-static inline uint64_t load(const char *p, size_t n)
+static inline uint64_t load(const char *p)
 {
-        uint64_t w = 0;
-        memcpy(&w, p, n);
+        uint64_t w;
+        memcpy(&w, p, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
         w = __builtin_bswap64(w);
 #endif
         return w;
 }
 
-/* Eight octets at once: bit 7 of each octet of `upper` is set where 'A' <= octet <= 'Z'; that bit, moved to 0x20,
- * lowers it. */
-static inline uint64_t lower8(uint64_t w)
+/* Of one to seven octets, zeros behind them. */
+static inline uint64_t load_tail(const char *p, size_t n)
 {
-        const uint64_t ones = 0x0101010101010101u;
-        uint64_t low7 = w & 0x7f * ones;
-        uint64_t from_a = low7 + (0x80 - 'A') * ones, past_z = low7 + (0x7f - 'Z') * ones;
-        uint64_t upper = (from_a ^ past_z) & ~w & 0x80 * ones;
-        return w | upper >> 2;
+        uint64_t w = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (n >= 4) { /* two pieces that overlap: both say the same of those in the middle */
+                uint32_t head, tail;
+                memcpy(&head, p, 4);
+                memcpy(&tail, p + n - 4, 4);
+                return head | (uint64_t)tail << (8 * (n - 4));
+        }
+#endif
+        for (size_t i = 0; i < n; i++)
+                w |= (uint64_t)(unsigned char)p[i] << (8 * i);
+        return w;
 }
 
-/* `second`, when not NULL, gets the other half of SipHash's 128-bit variant. */
-static inline __attribute__((always_inline)) uint64_t siphash(uint64_t seed, struct bl_str s, bool lower,
-                                                              uint64_t *second)
+static inline void absorb(uint64_t v[4], uint64_t w)
+{
+        v[3] ^= w;
+        sip_round(v);
+        v[0] ^= w;
+}
+
+static inline __attribute__((always_inline)) uint64_t siphash(uint64_t seed, struct bl_str s, bool lower)
 {
         uint64_t k0 = seed, k1 = spread(seed + 0x9e3779b97f4a7c15u);
         uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
                          k1 ^ 0x7465646279746573u};
         size_t i = 0;
-        v[1] ^= second ? 0xee : 0;
         for (; i + 8 <= s.n; i += 8) {
-                uint64_t w = load(s.p + i, 8);
-                w = lower ? lower8(w) : w;
-                v[3] ^= w;
-                sip_round(v);
-                v[0] ^= w;
+                uint64_t w = load(s.p + i);
+                absorb(v, lower ? bl_lower8(w) : w);
         }
-        uint64_t w = s.n > i ? load(s.p + i, s.n - i) : 0;
-        w = lower ? lower8(w) : w;
-        w |= (uint64_t)s.n << 56;
-        v[3] ^= w;
-        sip_round(v);
-        v[0] ^= w;
-        v[2] ^= second ? 0xee : 0xff;
+        uint64_t w = load_tail(s.p + i, s.n - i);
+        absorb(v, (lower ? bl_lower8(w) : w) | (uint64_t)s.n << 56);
+        v[2] ^= 0xff;
         sip_round(v);
         sip_round(v);
         sip_round(v);
-        uint64_t first = v[0] ^ v[1] ^ v[2] ^ v[3];
-        if (!second)
-                return first;
+        return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+void bl_hasher_init(struct bl_hasher *h, uint64_t seed)
+{
+        uint64_t k0 = seed, k1 = spread(seed + 0x9e3779b97f4a7c15u);
+        *h = (struct bl_hasher){._v = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du ^ 0xee,
+                                       k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u}};
+}
+
+static inline __attribute__((always_inline)) void add(struct bl_hasher *h, struct bl_str s, bool lower)
+{
+        uint64_t v[4] = {h->_v[0], h->_v[1], h->_v[2], h->_v[3]};
+        size_t i = 0;
+        for (; i + 8 <= s.n; i += 8) {
+                uint64_t w = load(s.p + i);
+                absorb(v, lower ? bl_lower8(w) : w);
+        }
+        if (i < s.n) {
+                uint64_t w = load_tail(s.p + i, s.n - i);
+                absorb(v, lower ? bl_lower8(w) : w);
+        }
+        memcpy(h->_v, v, sizeof(v));
+        h->_lengths = ROTL(h->_lengths, 16) + s.n;
+}
+
+void bl_hasher_add(struct bl_hasher *h, struct bl_str s)
+{
+        add(h, s, false);
+}
+void bl_hasher_add_lower(struct bl_hasher *h, struct bl_str s)
+{
+        add(h, s, true);
+}
+void bl_hasher_number(struct bl_hasher *h, uint64_t n)
+{
+        absorb(h->_v, n);
+}
+
+uint64_t bl_hasher_end(struct bl_hasher *h)
+{
+        uint64_t *v = h->_v;
+        absorb(v, h->_lengths);
+        v[2] ^= 0xee;
+        sip_round(v);
+        sip_round(v);
+        sip_round(v);
+        return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+void bl_hasher_end2(struct bl_hasher *h, uint64_t ret[2])
+{
+        uint64_t *v = h->_v;
+        ret[0] = bl_hasher_end(h);
         v[1] ^= 0xdd;
         sip_round(v);
         sip_round(v);
         sip_round(v);
-        *second = v[0] ^ v[1] ^ v[2] ^ v[3];
-        return first;
+        ret[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 uint64_t bl_hash(uint64_t seed, struct bl_str s)
 {
-        return siphash(seed, s, false, NULL);
-}
-void bl_hash2(uint64_t seed, struct bl_str s, uint64_t ret[2])
-{
-        ret[0] = siphash(seed, s, false, &ret[1]);
+        return siphash(seed, s, false);
 }
 uint64_t bl_hash_lower(uint64_t seed, struct bl_str s)
 {
-        return siphash(seed, s, true, NULL);
+        return siphash(seed, s, true);
 }
 uint64_t bl_hash_mix(uint64_t a, uint64_t b)
 {

@@ -11,10 +11,23 @@
 
 /* Fast, keyed, 64 bits, good against chosen input when the seed is secret. Any thread. */
 uint64_t bl_hash(uint64_t seed, struct bl_str s);
-/* Two that know nothing of each other: as good as one of 128 bits, at a little more than the price of one. */
-void bl_hash2(uint64_t seed, struct bl_str s, uint64_t ret[2]);
 uint64_t bl_hash_lower(uint64_t seed, struct bl_str s); /* as if s were lower case */
 uint64_t bl_hash_mix(uint64_t a, uint64_t b);           /* combines two hashes */
+
+/*
+ * One hash over several parts, in the place of one of each: lists of up to four parts, each under 64 KiB, have the
+ * same only if all parts are the same. What is a number goes in as one.
+ */
+struct bl_hasher {
+        uint64_t _v[4], _lengths;
+};
+void bl_hasher_init(struct bl_hasher *h, uint64_t seed);
+void bl_hasher_add(struct bl_hasher *h, struct bl_str s);
+void bl_hasher_add_lower(struct bl_hasher *h, struct bl_str s); /* as if s were lower case */
+void bl_hasher_number(struct bl_hasher *h, uint64_t n);
+uint64_t bl_hasher_end(struct bl_hasher *h);
+/* Two that know nothing of each other: as good as one of 128 bits, at a little more than the price of one. */
+void bl_hasher_end2(struct bl_hasher *h, uint64_t ret[2]);
 
 struct bl_hnode { /* embedded in its owner; zeroed = in no table */
         struct bl_hnode *_next;

@@ -5,15 +5,47 @@
 
 #include "base/err.h"
 
+/* Octets that are equal at once need no lowering. */
+static inline bool same8(uint64_t a, uint64_t b)
+{
+        return a == b || bl_lower8(a) == bl_lower8(b);
+}
+
+/* Four to eight octets in one number, those in the middle twice. */
+static inline uint64_t load_short(const char *p, size_t n)
+{
+        uint32_t head, tail;
+        memcpy(&head, p, 4);
+        memcpy(&tail, p + n - 4, 4);
+        return head | (uint64_t)tail << 32;
+}
+
+static inline uint64_t load8(const char *p)
+{
+        uint64_t w;
+        memcpy(&w, p, 8);
+        return w;
+}
+
 bool bl_str_ieq(struct bl_str a, struct bl_str b)
 {
-        if (a.n != b.n)
+        size_t n = a.n;
+        if (n != b.n)
                 return false;
-        for (size_t i = 0; i < a.n; i++) {
-                if (bl_lower(a.p[i]) != bl_lower(b.p[i]))
+        if (n < 4) {
+                for (size_t i = 0; i < n; i++) {
+                        if (bl_lower(a.p[i]) != bl_lower(b.p[i]))
+                                return false;
+                }
+                return true;
+        }
+        if (n < 8)
+                return same8(load_short(a.p, n), load_short(b.p, n));
+        for (size_t i = 0; i + 8 < n; i += 8) {
+                if (!same8(load8(a.p + i), load8(b.p + i)))
                         return false;
         }
-        return true;
+        return same8(load8(a.p + n - 8), load8(b.p + n - 8));
 }
 
 int bl_str_cmp(struct bl_str a, struct bl_str b)
@@ -95,51 +127,25 @@ int bl_str_u32(struct bl_str s, uint32_t *ret)
         return 0;
 }
 
-/* Room for n more octets, or NULL; from then on the writer stays as it is, so that `over` never hides a gap. */
-static char *sb_room(struct bl_sb *b, size_t n)
-{
-        if (b->over || n > b->cap - b->n) {
-                b->over = true;
-                return NULL;
-        }
-        return b->p + b->n;
-}
-
-void bl_sb_add(struct bl_sb *b, struct bl_str s)
-{
-        char *to = sb_room(b, s.n);
-        if (!to || !s.n)
-                return;
-        memcpy(to, s.p, s.n);
-        b->n += s.n;
-}
-
-void bl_sb_addz(struct bl_sb *b, const char *z)
-{
-        bl_sb_add(b, bl_str_z(z));
-}
-
-void bl_sb_addc(struct bl_sb *b, char c)
-{
-        bl_sb_add(b, bl_str_make(&c, 1));
-}
-
 void bl_sb_addu(struct bl_sb *b, uint64_t v)
 {
-        char digits[20];
-        size_t at = sizeof(digits);
-        do {
-                digits[--at] = (char)('0' + v % 10);
-                v /= 10;
-        } while (v);
-        bl_sb_add(b, bl_str_make(digits + at, sizeof(digits) - at));
+        uint64_t limit = 10;
+        size_t n = 1;
+        for (; n < 20 && v >= limit; n++)
+                limit *= 10; /* after nineteen digits it no longer fits, nor is it looked at */
+        char *to = bl_sb_room(b, n);
+        if (!to)
+                return;
+        b->n += n;
+        for (to += n; n--; v /= 10)
+                *--to = (char)('0' + v % 10);
 }
 
 void bl_sb_hex(struct bl_sb *b, const void *octets, size_t n)
 {
         static const char digit[] = "0123456789abcdef";
         const uint8_t *in = octets;
-        char *to = n <= SIZE_MAX / 2 ? sb_room(b, 2 * n) : sb_room(b, SIZE_MAX);
+        char *to = n <= SIZE_MAX / 2 ? bl_sb_room(b, 2 * n) : bl_sb_room(b, SIZE_MAX);
         if (!to)
                 return;
         for (size_t i = 0; i < n; i++) {
@@ -153,7 +159,7 @@ static void sb_b64(struct bl_sb *b, const uint8_t *in, size_t n, const char *dig
 {
         size_t tail = n % 3;
         size_t len = n / 3 * 4 + (tail ? (pad ? 4 : tail + 1) : 0);
-        char *to = sb_room(b, len);
+        char *to = bl_sb_room(b, len);
         if (!to)
                 return;
         for (size_t i = 0; i + 2 < n; i += 3) {

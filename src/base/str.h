@@ -34,6 +34,47 @@ static inline char bl_lower(char c)
         return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
+/* memcpy for what is mostly short: the few octets of a name, a value, a number. */
+static inline void bl_copy(char *to, const char *from, size_t n)
+{
+        if (__builtin_constant_p(n) || n > 32) {
+                memcpy(to, from, n);
+        } else if (n >= 16) { /* two pieces that may overlap */
+                char head[16], tail[16];
+                memcpy(head, from, 16);
+                memcpy(tail, from + n - 16, 16);
+                memcpy(to, head, 16);
+                memcpy(to + n - 16, tail, 16);
+        } else if (n >= 8) {
+                uint64_t head, tail;
+                memcpy(&head, from, 8);
+                memcpy(&tail, from + n - 8, 8);
+                memcpy(to, &head, 8);
+                memcpy(to + n - 8, &tail, 8);
+        } else if (n >= 4) {
+                uint32_t head, tail;
+                memcpy(&head, from, 4);
+                memcpy(&tail, from + n - 4, 4);
+                memcpy(to, &head, 4);
+                memcpy(to + n - 4, &tail, 4);
+        } else if (n) {
+                char first = from[0], middle = from[n / 2], last = from[n - 1];
+                to[0] = first;
+                to[n / 2] = middle;
+                to[n - 1] = last;
+        }
+}
+/* Eight octets at once, each as bl_lower: bit 7 of each octet of `upper` is set where 'A' <= octet <= 'Z'; that bit,
+ * moved to 0x20, lowers it. */
+static inline uint64_t bl_lower8(uint64_t w)
+{
+        const uint64_t ones = 0x0101010101010101u;
+        uint64_t low7 = w & 0x7f * ones;
+        uint64_t from_a = low7 + (0x80 - 'A') * ones, past_z = low7 + (0x7f - 'Z') * ones;
+        uint64_t upper = (from_a ^ past_z) & ~w & 0x80 * ones;
+        return w | upper >> 2;
+}
+
 bool bl_str_ieq(struct bl_str a, struct bl_str b); /* equal but for ASCII case */
 int bl_str_cmp(struct bl_str a, struct bl_str b);  /* memcmp order, shorter first */
 bool bl_str_starts(struct bl_str s, struct bl_str prefix);
@@ -55,9 +96,35 @@ struct bl_sb {
         bool over;
 };
 #define BL_SB(array) ((struct bl_sb){(array), 0, sizeof(array), false})
-void bl_sb_add(struct bl_sb *b, struct bl_str s);
-void bl_sb_addz(struct bl_sb *b, const char *z);
-void bl_sb_addc(struct bl_sb *b, char c);
+/* Room for n more octets, or NULL; from then on the writer stays as it is, so that `over` never hides a gap. */
+static inline char *bl_sb_room(struct bl_sb *b, size_t n)
+{
+        if (b->over || n > b->cap - b->n) {
+                b->over = true;
+                return NULL;
+        }
+        return b->p + b->n;
+}
+static inline void bl_sb_add(struct bl_sb *b, struct bl_str s)
+{
+        char *to = bl_sb_room(b, s.n);
+        if (!to || !s.n)
+                return;
+        bl_copy(to, s.p, s.n);
+        b->n += s.n;
+}
+static inline void bl_sb_addz(struct bl_sb *b, const char *z)
+{
+        bl_sb_add(b, bl_str_z(z));
+}
+static inline void bl_sb_addc(struct bl_sb *b, char c)
+{
+        char *to = bl_sb_room(b, 1);
+        if (!to)
+                return;
+        *to = c;
+        b->n++;
+}
 void bl_sb_addu(struct bl_sb *b, uint64_t v);                     /* decimal */
 void bl_sb_hex(struct bl_sb *b, const void *octets, size_t n);    /* lower case */
 void bl_sb_b64url(struct bl_sb *b, const void *octets, size_t n); /* RFC 4648 section 5, no padding */

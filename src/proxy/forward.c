@@ -147,35 +147,13 @@ static void edit_routes(const struct px_branch *b, const struct bl_try *t, struc
 static int edit_received(const struct bl_px *px, struct bl_edits *e)
 {
         const struct bl_via *v = &px->msg->via;
-        struct bl_addr named;
-        if (!px->source.family)
-                return 0;
-        if (!v->has_rport && !v->received.n && bl_addr_parse(v->host, &named) == 0 &&
-            bl_addr_eq_ip(&named, &px->source))
+        if (!px->source.family || (!v->has_rport && !v->received.n && bl_via_is_from(v, &px->source)))
                 return 0; /* it says so already */
-        size_t cap = v->all.n + 2 * BL_ADDR_TEXT;
+        size_t cap = v->all.n + BL_VIA_SOURCE_MAX;
         struct bl_sb b = {bl_arena_alloc(e->arena, cap), 0, cap, false};
         if (!b.p)
                 return BL_ENOMEM;
-        bl_sb_add(&b, bl_str_make(v->all.p, v->all.n - v->params.n));
-        struct bl_str params = v->params;
-        struct bl_param param;
-        while (bl_params_next(&params, &param)) {
-                if (!bl_str_ieq(param.name, BL_STR("received")) && !bl_str_ieq(param.name, BL_STR("rport")))
-                        bl_sb_add(&b, param.all);
-        }
-        char text[BL_ADDR_TEXT];
-        struct bl_sb ip = BL_SB(text);
-        bl_addr_put_ip(&ip, &px->source);
-        struct bl_str bare = bl_sb_str(&ip);
-        if (bare.n > 2 && bare.p[0] == '[') /* the grammar of received has no brackets */
-                bare = bl_str_make(bare.p + 1, bare.n - 2);
-        bl_sb_addz(&b, ";received=");
-        bl_sb_add(&b, bare);
-        if (v->has_rport) {
-                bl_sb_addz(&b, ";rport=");
-                bl_sb_addu(&b, px->source.port);
-        }
+        bl_via_put_source(&b, v, &px->source);
         bl_edit_replace_value(e, BL_H_VIA, 0, bl_sb_str(&b));
         return 0;
 }

@@ -19,27 +19,29 @@ uint64_t proxy_loop_seed(const struct env *env, const struct bl_proxy_conf *c)
         return h;
 }
 
-static uint64_t hash_all(uint64_t h, uint64_t seed, const struct bl_msg *m, enum bl_hid id)
+static void add_all(struct bl_hasher *h, const struct bl_msg *m, enum bl_hid id)
 {
-        h = bl_hash_mix(h, (uint64_t)id);
-        for (const struct bl_hdr *hdr = bl_msg_first(m, id); hdr; hdr = bl_msg_next(m, hdr))
-                h = bl_hash_mix(h, bl_hash(seed, bl_hdr_value(m, hdr)));
-        return h;
+        for (const struct bl_hdr *hdr = bl_msg_first(m, id); hdr; hdr = bl_msg_next(m, hdr)) {
+                bl_hasher_number(h, (uint64_t)id << 32 | hdr->value_len);
+                bl_hasher_add(h, bl_hdr_value(m, hdr));
+        }
 }
 
 /* RFC 5393 section 4.2.1: tags, Call-ID, CSeq number, the Request-URI as received, and what else routing looks at. Not
  * the method, so that CANCEL and ACK carry the same; not Via, or no loop would be seen. */
 static uint64_t loop_hash(const struct bl_proxy *p, const struct bl_msg *m)
 {
-        uint64_t s = p->loop_seed;
-        uint64_t h = bl_hash(s, m->ruri);
-        h = bl_hash_mix(h, bl_hash(s, m->call_id));
-        h = bl_hash_mix(h, bl_hash(s, m->from_tag));
-        h = bl_hash_mix(h, m->to_tag.n ? bl_hash(s, m->to_tag) : 0);
-        h = bl_hash_mix(h, m->cseq.number);
-        h = hash_all(h, s, m, BL_H_ROUTE);
-        h = hash_all(h, s, m, BL_H_PROXY_REQUIRE);
-        return hash_all(h, s, m, BL_H_PROXY_AUTHORIZATION);
+        struct bl_hasher h;
+        bl_hasher_init(&h, p->loop_seed);
+        bl_hasher_number(&h, (uint64_t)m->ruri.n << 32 | m->cseq.number);
+        add_all(&h, m, BL_H_ROUTE);
+        add_all(&h, m, BL_H_PROXY_REQUIRE);
+        add_all(&h, m, BL_H_PROXY_AUTHORIZATION);
+        bl_hasher_add(&h, m->ruri);
+        bl_hasher_add(&h, m->call_id);
+        bl_hasher_add(&h, m->from_tag);
+        bl_hasher_add(&h, m->to_tag);
+        return bl_hasher_end(&h);
 }
 
 void proxy_loop_put(const struct bl_proxy *p, const struct bl_msg *m, struct bl_sb *out)

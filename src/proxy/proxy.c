@@ -10,11 +10,13 @@
 
 struct bl_str proxy_tag(const struct bl_proxy *p, const struct bl_msg *m, char out[PROXY_TAG])
 {
-        uint64_t seed = p->env->hash_seed;
-        uint64_t h = bl_hash(seed, m->call_id);
-        h = bl_hash_mix(h, bl_hash(seed, m->from_tag));
-        h = bl_hash_mix(h, bl_hash(seed, m->via.branch));
-        h = bl_hash_mix(h, m->cseq.number);
+        struct bl_hasher hasher;
+        bl_hasher_init(&hasher, p->env->hash_seed);
+        bl_hasher_number(&hasher, m->cseq.number);
+        bl_hasher_add(&hasher, m->call_id);
+        bl_hasher_add(&hasher, m->from_tag);
+        bl_hasher_add(&hasher, m->via.branch);
+        uint64_t h = bl_hasher_end(&hasher);
         struct bl_sb b = {out, 0, PROXY_TAG, false};
         bl_sb_addc(&b, 'b');
         bl_sb_hex(&b, &h, sizeof(h));

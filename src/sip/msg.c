@@ -139,8 +139,8 @@ static void rebase(struct bl_str *s, struct bl_str from, const char *to)
 
 static void rebase_via(struct bl_via *v, struct bl_str from, const char *to)
 {
-        struct bl_str *const parts[] = {&v->all,    &v->transport, &v->sent_by,  &v->host,
-                                        &v->params, &v->branch,    &v->received, &v->maddr};
+        struct bl_str *const parts[] = {&v->all,    &v->transport, &v->sent_by, &v->host,        &v->params,
+                                        &v->branch, &v->received,  &v->maddr,   &v->rport_param, &v->received_param};
 
         for (size_t i = 0; i < BL_ARRAY_LEN(parts); i++)
                 rebase(parts[i], from, to);

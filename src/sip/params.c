@@ -5,6 +5,7 @@
 /* Where an unquoted name or value ends; the text was checked before, so anything else belongs to it. */
 static const char *bare_end(const char *p, const char *end, bool name)
 {
+        p = name ? bl_scan_few(p, end, C_TOKEN) : bl_scan_run(p, end, C_GEN); /* mostly that is all */
         while (p < end && *p != ';' && *p != ' ' && *p != '\t' && *p != '\r' && !(name && *p == '='))
                 p++;
         return p;

@@ -2,10 +2,8 @@
 
 #include "sip/scan.h"
 
-bool bl_line_safe(struct bl_str s)
+static bool folds_only(struct bl_str s)
 {
-        if (s.n == 0 || (!memchr(s.p, '\r', s.n) && !memchr(s.p, '\n', s.n)))
-                return true; /* nearly always */
         for (size_t i = 0; i < s.n; i++) {
                 if (s.p[i] == '\r' && s.n - i >= 3 && s.p[i + 1] == '\n' && bl_is_wsp(s.p[i + 2]))
                         i += 2; /* a fold of the original */
@@ -15,15 +13,28 @@ bool bl_line_safe(struct bl_str s)
         return true;
 }
 
-void bl_put(struct bl_put *w, struct bl_str s)
+bool bl_line_safe(struct bl_str s)
 {
-        if (s.n > (size_t)(w->end - w->p)) {
-                w->over = true;
-                return;
+        const char *p = s.p, *end = p + s.n;
+
+#ifdef __SSE2__
+        if (s.n > 16) {
+                unsigned found = 0;
+                bl_octets16 v;
+
+                for (; end - p > 16; p += 16) {
+                        memcpy(&v, p, 16);
+                        found |= bl_mask16((bl_octets16)((v == bl_splat('\r')) | (v == bl_splat('\n'))));
+                }
+                memcpy(&v, end - 16, 16); /* the last ones, some of them once more */
+                found |= bl_mask16((bl_octets16)((v == bl_splat('\r')) | (v == bl_splat('\n'))));
+                return !found || folds_only(s);
         }
-        if (s.n)
-                memcpy(w->p, s.p, s.n);
-        w->p += s.n;
+#endif
+        for (; p < end; p++)
+                if ((unsigned char)*p <= '\r' && (*p == '\r' || *p == '\n'))
+                        return folds_only(s);
+        return true;
 }
 
 void bl_put_line(struct bl_put *w, struct bl_str name, struct bl_str value)
@@ -33,6 +44,15 @@ void bl_put_line(struct bl_put *w, struct bl_str name, struct bl_str value)
         bl_put(w, BL_STR(": "));
         bl_put(w, value);
         bl_put(w, BL_STR("\r\n"));
+}
+
+void bl_put_hdr(struct bl_put *w, const struct bl_msg *m, const struct bl_hdr *h)
+{
+        if (h->value == h->name + h->name_len + 2 && h->line_len == h->name_len + h->value_len + BL_PUT_LINE &&
+            m->octets.p[h->value - 1] == ' ')
+                bl_put(w, bl_str_make(m->octets.p + h->name, h->line_len)); /* it is written so already */
+        else
+                bl_put_line(w, bl_hdr_name(m, h), bl_hdr_value(m, h));
 }
 
 void bl_put_u32(struct bl_put *w, uint32_t v)

@@ -16,8 +16,17 @@ struct bl_put {
 };
 
 int bl_put_begin(struct bl_put *w, struct bl_pool *pool, size_t cap); /* 0, BL_ENOMEM, BL_ELIMIT */
-void bl_put(struct bl_put *w, struct bl_str s);
+static inline void bl_put(struct bl_put *w, struct bl_str s)
+{
+        if (s.n > (size_t)(w->end - w->p)) {
+                w->over = true;
+                return;
+        }
+        bl_copy(w->p, s.p, s.n);
+        w->p += s.n;
+}
 void bl_put_line(struct bl_put *w, struct bl_str name, struct bl_str value);
+void bl_put_hdr(struct bl_put *w, const struct bl_msg *m, const struct bl_hdr *h); /* as one line `Name: value` */
 void bl_put_u32(struct bl_put *w, uint32_t v);
 void bl_put_length(struct bl_put *w, size_t length);
 /* 0 and *ret_buf; BL_ELIMIT (over BL_MSG_MAX); BL_EINVAL (a value with a line end in it). After an error nothing is

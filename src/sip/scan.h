@@ -182,6 +182,13 @@ bool bl_via_scan_start(const char *p, const char *end, struct bl_via *v);
 /* `tag`, when not NULL, gets the first parameter of that name. */
 const char *bl_nameaddr_scan(const char *p, const char *end, struct bl_nameaddr *na, struct bl_str *tag);
 
+static inline void bl_via_clear(struct bl_via *v)
+{
+        v->branch = v->received = v->maddr = v->rport_param = v->received_param = bl_str_make("", 0);
+        v->port = v->rport = 0;
+        v->has_rport = v->sticky = v->repeated = false;
+}
+int bl_via_known_param(struct bl_via *v, const struct bl_param *param); /* 0, BL_EMALFORMED */
 /* RFC 3261 8.1.1.7: with the magic cookie, and more, the branch alone names the transaction. */
 static inline bool bl_via_has_cookie(struct bl_str branch)
 {

@@ -42,6 +42,7 @@ static inline const char *bl_usual_param(struct bl_runs r, const char *p, struct
                 return NULL;
         ret_param->name = bl_str_make(name, (size_t)(q - name));
         ret_param->has_value = *q == '=';
+        ret_param->all = bl_str_make(p, (size_t)(q - p));
         if (!ret_param->has_value) {
                 ret_param->value = bl_str_make(q, 0);
                 return q;
@@ -51,6 +52,7 @@ static inline const char *bl_usual_param(struct bl_runs r, const char *p, struct
         if (!q || q == v)
                 return NULL;
         ret_param->value = bl_str_make(v, (size_t)(q - v));
+        ret_param->all.n = (size_t)(q - p);
         return q;
 }
 
@@ -233,37 +235,19 @@ bl_usual_nameaddr(struct bl_runs r, const char *p, const char *end, struct bl_na
         return p;
 }
 
+/* Nearly always one of two. */
 static inline bool bl_usual_via_param(const struct bl_param *param, struct bl_via *v)
 {
-        uint32_t port;
-
-        switch (param->name.n) {
-        case 5:
-                if (BL_SCAN_IS(param->name, "rport")) {
-                        v->has_rport = true;
-                        if (!param->has_value)
-                                return true;
-                        if (bl_str_u32(param->value, &port) < 0 || port - 1 >= 65535)
-                                return false;
-                        v->rport = (uint16_t)port;
-                } else if (BL_SCAN_IS(param->name, "maddr")) {
-                        v->maddr = param->value;
-                }
-                break;
-        case 6:
-                if (BL_SCAN_IS(param->name, "branch"))
-                        v->branch = param->value;
-                else if (BL_SCAN_IS(param->name, "sticky"))
-                        v->sticky = true;
-                break;
-        case 8:
-                if (BL_SCAN_IS(param->name, "received"))
-                        v->received = param->value;
-                break;
-        default:
-                break;
+        if (param->name.n == 6 && memcmp(param->name.p, "branch", 6) == 0) {
+                v->branch = param->value;
+                return true;
         }
-        return true;
+        if (param->name.n == 5 && memcmp(param->name.p, "rport", 5) == 0 && !param->has_value && !v->has_rport) {
+                v->has_rport = true;
+                v->rport_param = param->all;
+                return true;
+        }
+        return bl_via_known_param(v, param) == 0;
 }
 
 /* SIP/2.0/transport host[:port]*(;param), then the end or a comma. */
@@ -283,12 +267,10 @@ static inline const char *bl_usual_via(struct bl_runs r, const char *p, const ch
         q = bl_run_end(r, p);
         if (!bl_usual_host(r, p, q, &v->host, &kind))
                 return NULL;
-        v->port = v->rport = 0;
+        bl_via_clear(v);
         if (*q == ':' && !(q = bl_usual_port(r, q + 1, &v->port)))
                 return NULL;
         v->sent_by = bl_str_make(p, (size_t)(q - p));
-        v->branch = v->received = v->maddr = bl_str_make("", 0);
-        v->has_rport = v->sticky = false;
         v->params.p = p = q;
         while (*p == ';') {
                 struct bl_param param;

@@ -16,7 +16,13 @@ static const char *protocol_part(const char *p, const char *end, bool slash, str
         return q < end && *q == '/' ? bl_scan_lws(q + 1, end) : NULL;
 }
 
-static int known_param(struct bl_via *via, const struct bl_param *param)
+static void note_param(struct bl_via *via, struct bl_str *seen, const struct bl_param *param)
+{
+        via->repeated |= seen->n != 0;
+        *seen = param->all;
+}
+
+int bl_via_known_param(struct bl_via *via, const struct bl_param *param)
 {
         uint32_t port;
 
@@ -24,12 +30,14 @@ static int known_param(struct bl_via *via, const struct bl_param *param)
                 via->branch = param->value;
         } else if (BL_SCAN_IS(param->name, "received")) {
                 via->received = param->value;
+                note_param(via, &via->received_param, param);
         } else if (BL_SCAN_IS(param->name, "maddr")) {
                 via->maddr = param->value;
         } else if (BL_SCAN_IS(param->name, "sticky")) {
                 via->sticky = true;
         } else if (BL_SCAN_IS(param->name, "rport")) {
                 via->has_rport = true;
+                note_param(via, &via->rport_param, param);
                 if (!param->has_value)
                         return 0;
                 /* RFC 3581 section 4: a port number or nothing */
@@ -83,16 +91,14 @@ const char *bl_via_scan(const char *p, const char *end, struct bl_via *v)
         struct bl_param param;
         int rc;
 
-        v->branch = v->received = v->maddr = bl_str_make("", 0);
-        v->port = v->rport = 0;
-        v->has_rport = v->sticky = false;
+        bl_via_clear(v);
         p = scan_protocol(p, end, v);
         p = p ? scan_sent_by(p, end, v) : NULL;
         if (!p)
                 return NULL;
         stop = v->params.p = p;
         while ((rc = bl_scan_param(&p, end, &param)) > 0) {
-                if (known_param(v, &param) < 0)
+                if (bl_via_known_param(v, &param) < 0)
                         return NULL;
                 if (v->params.p == stop)
                         v->params.p = param.all.p;
@@ -145,37 +151,66 @@ bool bl_via_param(const struct bl_via *v, struct bl_str name, struct bl_str *ret
         return true;
 }
 
-static void put_received(struct bl_sb *b, const struct bl_addr *source)
+static struct bl_str ip_text(struct bl_sb *text, const struct bl_addr *source)
+{
+        bl_addr_put_ip(text, source);
+        return bl_sb_str(text);
+}
+
+bool bl_via_is_from(const struct bl_via *v, const struct bl_addr *source)
+{
+        char text[BL_ADDR_TEXT];
+        struct bl_sb ip = BL_SB(text);
+        struct bl_addr sent_by;
+
+        if (bl_str_eq(v->host, ip_text(&ip, source)))
+                return true;
+        return bl_addr_parse(v->host, &sent_by) == 0 && bl_addr_eq_ip(&sent_by, source);
+}
+
+/* The value without rport and received: whoever wrote them, only what we see counts. */
+static void put_others(struct bl_sb *b, const struct bl_via *v)
+{
+        struct bl_str list = v->params;
+        struct bl_param param;
+        struct bl_str first = v->rport_param, second = v->received_param;
+        const char *at = v->all.p;
+
+        if (!v->repeated) {
+                if (first.n && second.n && first.p > second.p) {
+                        first = v->received_param;
+                        second = v->rport_param;
+                }
+                if (first.n) {
+                        bl_sb_add(b, bl_str_make(at, (size_t)(first.p - at)));
+                        at = first.p + first.n;
+                }
+                if (second.n) {
+                        bl_sb_add(b, bl_str_make(at, (size_t)(second.p - at)));
+                        at = second.p + second.n;
+                }
+                bl_sb_add(b, bl_str_make(at, (size_t)(v->all.p + v->all.n - at)));
+                return;
+        }
+        bl_sb_add(b, bl_str_make(at, (size_t)(v->params.p - at)));
+        while (bl_params_next(&list, &param))
+                if (!bl_str_ieq(param.name, BL_STR("rport")) && !bl_str_ieq(param.name, BL_STR("received")))
+                        bl_sb_add(b, param.all);
+}
+
+void bl_via_put_source(struct bl_sb *b, const struct bl_via *v, const struct bl_addr *source)
 {
         char text[BL_ADDR_TEXT];
         struct bl_sb ip = BL_SB(text);
         struct bl_str s;
 
-        bl_addr_put_ip(&ip, source);
-        s = bl_sb_str(&ip);
-        /* RFC 5118 section 4.5: an IPv6 address without brackets here */
-        bl_sb_add(b, s.n && s.p[0] == '[' ? bl_str_make(s.p + 1, s.n - 2) : s);
-}
-
-void bl_via_put_source(struct bl_sb *b, const struct bl_via *v, const struct bl_addr *source)
-{
-        struct bl_str list = v->params;
-        struct bl_param param;
-        struct bl_addr sent_by;
-        bool same = bl_addr_parse(v->host, &sent_by) == 0 && bl_addr_eq_ip(&sent_by, source);
-
-        bl_sb_add(b, bl_str_make(v->all.p, (size_t)(v->params.p - v->all.p)));
-        while (bl_params_next(&list, &param)) {
-                bool rport = bl_str_ieq(param.name, BL_STR("rport"));
-
-                /* whoever wrote them, only what we see counts */
-                if (!rport && !bl_str_ieq(param.name, BL_STR("received")))
-                        bl_sb_add(b, param.all);
-        }
+        put_others(b, v);
         /* RFC 3581 section 4: with rport also received, even where it says nothing new */
-        if (!same || v->has_rport) {
+        if (v->has_rport || !bl_via_is_from(v, source)) {
+                s = ip_text(&ip, source);
                 bl_sb_addz(b, ";received=");
-                put_received(b, source);
+                /* RFC 5118 section 4.5: an IPv6 address without brackets here */
+                bl_sb_add(b, s.n && s.p[0] == '[' ? bl_str_make(s.p + 1, s.n - 2) : s);
         }
         if (v->has_rport) {
                 bl_sb_addz(b, ";rport=");

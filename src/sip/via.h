@@ -11,13 +11,17 @@ struct bl_via {
         uint16_t port;           /* 0 = none */
         struct bl_str params;    /* from the first ';' */
         struct bl_str branch, received, maddr;
+        struct bl_str rport_param, received_param; /* from the ';'; empty: none */
         bool has_rport;
         uint16_t rport; /* 0 = no value */
         bool sticky;    /* ;sticky: whoever put it there is belay */
+        bool repeated;  /* rport or received stands more than once */
         bool rfc3261;   /* branch starts with z9hG4bK and has more */
 };
 BL_MUSTCHECK int bl_via_parse(struct bl_str in, struct bl_via *ret_via);                 /* BL_EMALFORMED */
 bool bl_via_param(const struct bl_via *v, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
+/* Sent-by is the address that it came from. */
+bool bl_via_is_from(const struct bl_via *v, const struct bl_addr *source);
 /*
  * The value with what a server adds on receipt: ;received= when sent-by is not the source address (RFC 3261 section
  * 18.2.1), and with ;rport both (RFC 3581 section 4). What the sender wrote there himself gives way. For

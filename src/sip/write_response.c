@@ -4,7 +4,7 @@
 static void put_hdr(struct bl_put *w, const struct bl_msg *m, const struct bl_hdr *h)
 {
         if (h)
-                bl_put_line(w, bl_hdr_name(m, h), bl_hdr_value(m, h));
+                bl_put_hdr(w, m, h);
 }
 
 static size_t hdr_bound(const struct bl_hdr *h)

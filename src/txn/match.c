@@ -1,56 +1,46 @@
 #include "txn/internal.h"
 
-static void mix(struct bl_txn_key *k, uint64_t seed, struct bl_str s)
+/* `kind`: keys of servers and of clients have nothing in common. */
+static void begin(struct bl_hasher *h, uint64_t seed, unsigned kind, enum bl_method method, struct bl_str name)
 {
-        uint64_t h[2];
-        bl_hash2(seed, s, h);
-        k->hash = bl_hash_mix(k->hash, h[0]);
-        k->check = bl_hash_mix(k->check, h[1]);
-}
-
-static void mix_lower(struct bl_txn_key *k, uint64_t seed, struct bl_str s)
-{
-        uint64_t h = bl_hash_lower(seed, s); /* tells hosts apart that chose the same branch: 64 bits do */
-        k->hash = bl_hash_mix(k->hash, h);
-        k->check = bl_hash_mix(k->check, h);
-}
-
-static void mix_method(struct bl_txn_key *k, uint64_t seed, enum bl_method method, struct bl_str name)
-{
-        k->hash = bl_hash_mix(k->hash, method);
-        k->check = bl_hash_mix(k->check, method);
+        bl_hasher_init(h, seed);
+        bl_hasher_number(h, kind << 8 | (unsigned)method);
         if (method == BL_M_UNKNOWN)
-                mix(k, seed, name);
+                bl_hasher_number(h, bl_hash(seed, name));
+}
+
+static struct bl_txn_key end(struct bl_hasher *h)
+{
+        uint64_t both[2];
+        bl_hasher_end2(h, both);
+        return (struct bl_txn_key){both[0], both[1]};
 }
 
 struct bl_txn_key bl_match_server(uint64_t seed, const struct bl_msg *m, enum bl_method as)
 {
-        struct bl_txn_key k = {1, 1};
-        mix_method(&k, seed, as, m->method_name);
+        struct bl_hasher h;
+        begin(&h, seed, 1, as, m->method_name);
         if (m->via.rfc3261) { /* RFC 3261 17.2.3: branch, sent-by, method */
-                mix(&k, seed, m->via.branch);
-                mix_lower(&k, seed, m->via.sent_by);
-                return k;
+                bl_hasher_add(&h, m->via.branch);
+                bl_hasher_add_lower(&h, m->via.sent_by);
+                return end(&h);
         }
         /* RFC 2543's rules, same section. The To tag is left out where an ACK or CANCEL must find its INVITE: an ACK's
          * is that of the response, which the caller compares. */
-        char number[10];
-        struct bl_sb cseq = BL_SB(number);
-        bl_sb_addu(&cseq, m->cseq.number);
-        mix(&k, seed, m->ruri);
-        mix(&k, seed, m->from_tag);
-        mix(&k, seed, m->call_id);
-        mix(&k, seed, bl_sb_str(&cseq));
-        mix(&k, seed, m->via.all);
+        bl_hasher_number(&h, m->cseq.number);
+        bl_hasher_number(&h, bl_hash(seed, m->ruri));
+        bl_hasher_add(&h, m->from_tag);
+        bl_hasher_add(&h, m->call_id);
+        bl_hasher_add(&h, m->via.all);
         if (as != BL_M_INVITE)
-                mix(&k, seed, m->to_tag);
-        return k;
+                bl_hasher_add(&h, m->to_tag);
+        return end(&h);
 }
 
 struct bl_txn_key bl_match_client(uint64_t seed, struct bl_str branch, enum bl_method method, struct bl_str method_name)
 {
-        struct bl_txn_key k = {2, 2};
-        mix_method(&k, seed, method, method_name);
-        mix(&k, seed, branch); /* ours: compared as written */
-        return k;
+        struct bl_hasher h;
+        begin(&h, seed, 2, method, method_name);
+        bl_hasher_add(&h, branch); /* ours: compared as written */
+        return end(&h);
 }

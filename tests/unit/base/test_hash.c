@@ -29,6 +29,14 @@ static void depends_on_seed_content_and_length(void **state)
         assert_int_not_equal(bl_hash(1, BL_STR("\0")), bl_hash(1, BL_STR("")));
 }
 
+static void hash2(uint64_t seed, struct bl_str s, uint64_t ret[2])
+{
+        struct bl_hasher h;
+        bl_hasher_init(&h, seed);
+        bl_hasher_add(&h, s);
+        bl_hasher_end2(&h, ret);
+}
+
 static void two_hashes_are_two(void **state)
 {
         char text[40];
@@ -36,21 +44,45 @@ static void two_hashes_are_two(void **state)
         (void)state;
         memset(text, 'a', sizeof(text));
         for (size_t n = 0; n < sizeof(text); n++) {
-                bl_hash2(1, bl_str_make(text, n), first[n]);
-                bl_hash2(1, bl_str_make(text, n), h);
+                hash2(1, bl_str_make(text, n), first[n]);
+                hash2(1, bl_str_make(text, n), h);
                 assert_memory_equal(h, first[n], sizeof(h));
                 assert_int_not_equal(h[0], h[1]);
                 for (size_t k = 0; k < n; k++)
                         assert_true(h[0] != first[k][0] && h[1] != first[k][1]);
-                bl_hash2(2, bl_str_make(text, n), h);
+                hash2(2, bl_str_make(text, n), h);
                 assert_true(h[0] != first[n][0] && h[1] != first[n][1]);
                 for (size_t i = 0; i < n; i++) {
                         text[i] ^= 1;
-                        bl_hash2(1, bl_str_make(text, n), h);
+                        hash2(1, bl_str_make(text, n), h);
                         assert_true(h[0] != first[n][0] && h[1] != first[n][1]);
                         text[i] ^= 1;
                 }
         }
+}
+
+static uint64_t of_parts(const char *a, const char *b, uint64_t n)
+{
+        struct bl_hasher h;
+        bl_hasher_init(&h, 1);
+        bl_hasher_number(&h, n);
+        bl_hasher_add(&h, bl_str_z(a));
+        bl_hasher_add_lower(&h, bl_str_z(b));
+        return bl_hasher_end(&h);
+}
+
+static void parts_keep_apart(void **state)
+{
+        (void)state;
+        uint64_t h = of_parts("abcdefgh", "ijklmnopq", 5);
+        assert_int_equal(h, of_parts("abcdefgh", "ijklmnopq", 5));
+        assert_int_equal(h, of_parts("abcdefgh", "IJKLMNOPQ", 5));
+        assert_int_not_equal(h, of_parts("Abcdefgh", "ijklmnopq", 5));
+        assert_int_not_equal(h, of_parts("abcdefgh", "ijklmnopq", 6));
+        assert_int_not_equal(h, of_parts("abcdefghijklmnop", "q", 5)); /* the same octets in the same words */
+        assert_int_not_equal(h, of_parts("abcdefgh", "ijklmnop", 5));
+        assert_int_not_equal(of_parts("a", "", 0), of_parts("", "a", 0));
+        assert_int_not_equal(of_parts("", "", 0), of_parts("", "", 1));
 }
 
 static void folds_case_of_ascii_letters_only(void **state)
@@ -268,6 +300,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(two_hashes_are_two),
+                cmocka_unit_test(parts_keep_apart),
                 cmocka_unit_test(depends_on_seed_content_and_length),
                 cmocka_unit_test(folds_case_of_ascii_letters_only),
                 cmocka_unit_test(spreads),

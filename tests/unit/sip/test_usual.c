@@ -109,6 +109,9 @@ static bool check_via(const struct value *v)
         same(a.branch, b.branch);
         same(a.received, b.received);
         same(a.maddr, b.maddr);
+        same(a.rport_param, b.rport_param);
+        same(a.received_param, b.received_param);
+        assert_int_equal(a.repeated, b.repeated);
         assert_int_equal(a.port, b.port);
         assert_int_equal(a.rport, b.rport);
         assert_int_equal(a.has_rport, b.has_rport);
