@@ -191,7 +191,7 @@ function(belay_fuzz_targets)
                         continue()
                 endif()
                 set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
-                target_link_libraries(${target} PRIVATE belaysim belaycore)
+                target_link_libraries(${target} PRIVATE belaysim belayio belaycore)
         endforeach()
 endfunction()
 

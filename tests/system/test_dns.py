@@ -14,7 +14,7 @@ from nameserver import NameServer
 
 EDGE = """\
 node: e1
-listen: [udp {ip}:5060, tcp {ip}:5060]
+listen: [udp {ip}:5060, tcp {ip}:5060{six}]
 edge: {{cluster: edge.example.com, key_file: cluster.key, members: {{e1: {ip}}}, home: example.com}}
 dns: {{servers: [{dns}], timeout: 500ms}}
 timers: {{failed_target: {failed}}}
@@ -31,11 +31,16 @@ def headers(data, *names):
 class Ear:
     """A server at ip:port over both transports that answers with a status and remembers Call-IDs and transports."""
 
-    def __init__(self, lab, host, port=5060, code=404, transports=("udp", "tcp")):
-        self.ip, self.code, self.heard = lab.ip(host), code, []
+    def __init__(self, lab, host, port=5060, code=404, transports=("udp", "tcp"), six=None):
+        self.ip, self.code, self.heard = six or lab.ip(host), code, []
         self._open, self._lock = [], threading.Lock()
         for t in transports:
-            s = lab.socket(socket.SOCK_DGRAM if t == "udp" else socket.SOCK_STREAM, host, port, again=True)
+            kind = socket.SOCK_DGRAM if t == "udp" else socket.SOCK_STREAM
+            if six:
+                s = lab.keep(lab.space.socket(kind, socket.AF_INET6))
+                s.bind((six, port))
+            else:
+                s = lab.socket(kind, host, port, again=True)
             s.settimeout(None)
             if t == "tcp":
                 s.listen()
@@ -129,9 +134,18 @@ class Asker:
         pytest.fail(f"never came to {ear.ip} {transport or ''}\n{self.lab.story()}")
 
 
-def edge(lab, dns, failed="10s"):
+def edge(lab, dns, failed="10s", six=""):
     lab.users("joe")
-    return lab.belayd("e1", EDGE.format(ip=lab.ip(1), dns=dns.address, workers=lab.workers, failed=failed))
+    return lab.belayd("e1", EDGE.format(ip=lab.ip(1), dns=dns.address, workers=lab.workers, failed=failed, six=six))
+
+
+SIX = ', "udp [fd00:7::1]:5060", "tcp [fd00:7::1]:5060"'
+
+
+def both_families(lab):
+    lab.isolate()
+    for h in (1, 11, 12):
+        lab.space.run("ip", "-6", "addr", "add", f"fd00:7::{h}/64", "dev", "lo", "nodad")
 
 
 def test_a_record_holds_for_its_ttl(lab):
@@ -226,6 +240,32 @@ def test_more_records_than_a_datagram_holds(lab):
     assert not never.heard
 
 
+def test_a_name_that_has_ipv6_only(lab):
+    both_families(lab)
+    home = Ear(lab, 11, six="fd00:7::11")
+    dns = NameServer(lab, {DOMAIN: f"@ AAAA {home.ip}"})
+    edge(lab, dns, six=SIX)
+    assert Asker(lab, [home]).ask() == (404, home, "udp")
+
+
+def test_a_family_that_leads_nowhere(lab):
+    """RFC 7984: both are asked for and tried, here IPv4 first, since fd00::/8 is not the world's (RFC 6724)."""
+    both_families(lab)
+    home = Ear(lab, 11, six="fd00:7::11")
+    dns = NameServer(lab, {DOMAIN: f"_sip._tcp SRV 0 0 5060 a\na A {lab.ip(11)}\na AAAA {home.ip}"})
+    edge(lab, dns, six=SIX)
+    assert Asker(lab, [home]).ask() == (404, home, "tcp")
+
+
+def test_a_family_that_we_do_not_have(lab):
+    """No listener of IPv6: that address is not even looked up, for nobody could answer us."""
+    both_families(lab)
+    six, four = Ear(lab, 11, six="fd00:7::11"), Ear(lab, 12)
+    dns = NameServer(lab, {DOMAIN: f"@ AAAA {six.ip}\n@ A {four.ip}"})
+    edge(lab, dns)
+    assert Asker(lab, [six, four]).ask() == (404, four, "udp")
+
+
 def test_through_cnames(lab):
     home = Ear(lab, 11)
     dns = NameServer(lab, {DOMAIN: f"_sip._udp SRV 0 0 5060 one\none CNAME two\ntwo CNAME three\nthree A {home.ip}"})
@@ -283,3 +323,20 @@ workers: {lab.workers}
     bob.say("bye")
     joe.wait("request", method="BYE")
     assert bob.wait("answered", method="BYE")["status"] == 200
+
+
+def test_phones_without_dns(lab, transport):
+    """Requirement 6: what their static map says suffices; here nothing could ask a name server."""
+    lab.isolate()
+    lab.cluster(transport=transport)
+    joe, bob = lab.phone("joe", host=201), lab.phone("bob", host=202)
+    for p in (joe, bob):
+        p.wait("registered", reg_id=2)
+    joe.say(f"call sip:bob@{DOMAIN}")
+    bob.wait("acked")
+    lab.nodes["e1"].kill()
+    bob.say("bye")
+    joe.wait("request", method="BYE")
+    assert bob.wait("answered", method="BYE")["status"] == 200
+    lost = lab.phone("joe", "--duration=3", host=203, maps=[], interactive=False)
+    assert lost.finish() != 0 and not lost.events("registered")
