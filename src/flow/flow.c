@@ -356,6 +356,7 @@ static void get_counters(struct bl_flows *fs)
         fs->ignored = bl_stats_counter(s, "belay_flow_keepalives_total", "kind", "ignored");
         fs->ping_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "ping_timeout");
         fs->rebound = bl_stats_counter(s, "belay_flow_closed_total", "reason", "nat_rebound");
+        fs->forgotten = bl_stats_counter(s, "belay_flow_closed_total", "reason", "forgotten");
         fs->partial_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "partial_timeout");
         fs->idle_timeouts = bl_stats_counter(s, "belay_flow_closed_total", "reason", "idle");
         fs->evicted = bl_stats_counter(s, "belay_flow_closed_total", "reason", "evicted");

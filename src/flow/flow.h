@@ -54,6 +54,8 @@ struct bl_flow { /* read-only outside flow/ but for user and pins */
         bl_us _ping_sent;         /* 0: no answer is awaited */
         uint32_t _ping_every_ms, _ping_wait_ms;
         struct bl_addr _mapped; /* UDP: what the far end's STUN answers say we are; family 0: none came yet */
+        bool _asks;             /* bl_flow_ask_known */
+        uint8_t _known_here[8], _known_there[8]; /* what this flow is called in STUN answers; all 0: not yet */
 };
 
 struct bl_listener_info { /* of this node, same order as the world's listeners */
@@ -162,6 +164,10 @@ struct bl_str bl_flow_link_next(const struct bl_flow *f, const void **cursor, en
  * an answer that is due already stays due. On an opening flow it starts when that is up.
  */
 void bl_flow_keepalive(struct bl_flow *f, uint32_t every_ms, uint32_t wait_ms);
+/* Over UDP the pings from now on ask the far end, if it is belay, whether it still knows this flow: when it has
+ * forgotten it, because it restarted or took us for dead, the flow is closed (BL_EGONE), for what was bound there is
+ * gone. For UAs: between proxies a flow binds nothing that the next request would not bind again. */
+void bl_flow_ask_known(struct bl_flow *f);
 /* One ping now, unless an answer is awaited already; nothing heard for `wait_ms`: closed as above. Whoever keeps the
  * flow alive goes on doing so. Only on a flow that is up. */
 void bl_flow_probe(struct bl_flow *f, uint32_t wait_ms);

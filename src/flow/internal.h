@@ -28,8 +28,8 @@ struct bl_flows {
         struct bl_htab remotes;  /* watched flows of other workers */
         struct bl_cross **spent; /* by worker: what came from there and goes back at the end of the turn */
 
-        struct bl_counter *messages[BL_TP_COUNT], *pings, *pongs, *ping_timeouts, *rebound, *ignored, *partial_timeouts,
-                *idle_timeouts, *no_memory, *crossed, *evicted, *refused, *open;
+        struct bl_counter *messages[BL_TP_COUNT], *pings, *pongs, *ping_timeouts, *rebound, *forgotten, *ignored,
+                *partial_timeouts, *idle_timeouts, *no_memory, *crossed, *evicted, *refused, *open;
         struct bl_counter *tls_refused[BL_TLS_REFUSALS];
 };
 

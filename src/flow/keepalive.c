@@ -18,7 +18,10 @@ static void send_ping(struct bl_flow *f, uint32_t wait_ms)
         if (f->tp == BL_UDP) {
                 uint8_t id[12], out[BL_STUN_MAX];
                 stun_id(f, id);
-                bl_flow_send_text(f, out, (size_t)bl_stun_request(id, out));
+                int n = bl_stun_request(id, out);
+                if (f->_asks)
+                        n = bl_stun_put_flow(out, n, NULL);
+                bl_flow_send_text(f, out, (size_t)n);
         } else {
                 bl_flow_send_text(f, "\r\n\r\n", 4);
         }
@@ -67,6 +70,40 @@ void bl_keepalive_pong(struct bl_flow *f)
                 fs->user.pong(fs->ctx, f);
 }
 
+static bool is_zero(const uint8_t v[8])
+{
+        static const uint8_t zero[8];
+        return memcmp(v, zero, sizeof(zero)) == 0;
+}
+
+/* The answer says what the flow is called, if that was asked. Random: nothing else follows from it. */
+static int put_known(struct bl_flow *f, struct bl_str request, uint8_t *out, int n)
+{
+        struct env *env = f->_flows->env;
+        struct bl_str asked;
+        if (!bl_stun_get_flow(request, &asked))
+                return n;
+        if (is_zero(f->_known_here))
+                env->ops->random(env, f->_known_here, sizeof(f->_known_here));
+        return bl_stun_put_flow(out, n, f->_known_here);
+}
+
+/* False: the far end knows another flow by this 5-tuple than it did. */
+static bool still_known(struct bl_flow *f, struct bl_str answer)
+{
+        struct bl_str said;
+        if (!f->_asks || !bl_stun_get_flow(answer, &said) || said.n != sizeof(f->_known_there))
+                return true;
+        bool known = is_zero(f->_known_there) || memcmp(f->_known_there, said.p, said.n) == 0;
+        memcpy(f->_known_there, said.p, said.n);
+        return known;
+}
+
+void bl_flow_ask_known(struct bl_flow *f)
+{
+        f->_asks = f->tp == BL_UDP;
+}
+
 void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
 {
         struct bl_flows *fs = f->_flows;
@@ -75,6 +112,8 @@ void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
         int n = bl_stun_answer(datagram, &f->remote, out);
         if (n > 0) {
                 bl_count(fs->pings);
+                if (out[1] == 0x01) /* a success response */
+                        n = put_known(f, datagram, out, n);
                 bl_flow_send_text(f, out, (size_t)n);
                 return;
         }
@@ -83,6 +122,11 @@ void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
         if (rc == 0 && f->_mapped.family && !bl_addr_eq(&mapped, &f->_mapped)) {
                 /* RFC 5626 4.4.2: a NAT has forgotten us; the flow that the far end knows is no more. */
                 bl_count(fs->rebound);
+                bl_flow_close_why(f, false, BL_EGONE);
+                return;
+        }
+        if (rc == 0 && !still_known(f, datagram)) {
+                bl_count(fs->forgotten);
                 bl_flow_close_why(f, false, BL_EGONE);
                 return;
         }

@@ -12,6 +12,7 @@ enum {
         A_ERROR_CODE = 0x0009,
         A_UNKNOWN = 0x000a,
         A_XOR_MAPPED_ADDRESS = 0x0020,
+        A_FLOW = 0xc0b1,     /* ours */
         A_OPTIONAL = 0x8000, /* types from here on need not be understood, RFC 5389 15 */
         UNKNOWN_MAX = 16,    /* of unknown types that an error response names */
 };
@@ -178,4 +179,34 @@ int bl_stun_parse_response(struct bl_str in, const uint8_t id[12], struct bl_add
                 return BL_EMALFORMED;
         *ret_mapped = mapped;
         return 0;
+}
+
+int bl_stun_put_flow(uint8_t *m, int n, const uint8_t flow[8])
+{
+        unsigned len = flow ? 8 : 0;
+
+        put16(m + n, A_FLOW);
+        put16(m + n + 2, len);
+        if (flow)
+                memcpy(m + n + 4, flow, len);
+        n += 4 + (int)len;
+        put16(m + 2, (unsigned)n - HEADER);
+        return n;
+}
+
+bool bl_stun_get_flow(struct bl_str message, struct bl_str *ret_value)
+{
+        const uint8_t *p = (const uint8_t *)message.p;
+        struct bl_str value;
+        unsigned type;
+        bool bad = false;
+
+        if (!bl_stun_is(message))
+                return false;
+        for (size_t at = HEADER; next_attr(p, message.n, &at, &type, &value, &bad);)
+                if (type == A_FLOW && (value.n == 0 || value.n == 8)) {
+                        *ret_value = value;
+                        return true;
+                }
+        return false;
 }

@@ -406,6 +406,7 @@ static void keep_alive(struct reg *r, struct bl_flow *f, const struct bl_msg *m)
         if (f->tp == BL_UDP && s > 29)
                 s = 29;
         e->ops->random(e, &rnd, sizeof rnd);
+        bl_flow_ask_known(f); /* over UDP nothing else says that an edge has restarted */
         bl_flow_keepalive(f, s * 800 + rnd % (s * 190), 10000);
 }
 

@@ -123,6 +123,22 @@ static void an_edge_stands_still(struct world *w)
         world_settle(w, 10);
 }
 
+/* Over UDP an edge that restarts looks as it did; its answers to keep-alives say that it knows nothing of the flow. */
+static void a_restart_between_two_keep_alives(struct world *w)
+{
+        struct phone *joe = phone_up(w, "joe"), *bob = phone_up(w, "bob");
+        unsigned e = phone_edge(joe, 0);
+        world_pass(w, 30);
+        unsigned before = world_seen(w, joe->node, w->edge[e]->node, "REGISTER");
+        sim_restart(w->edge[e]->node);
+        WAIT(w, world_seen(w, joe->node, w->edge[e]->node, "REGISTER") > before, 32); /* of 300 to its refresh */
+        WAIT(w, phone_flows(joe) == 2, 5);
+        MUST(w, phone_has_edge(joe, e));
+        world_pass(w, 100);
+        MUST_EQ(w, world_seen(w, joe->node, w->edge[e]->node, "REGISTER"), before + 1); /* once */
+        leg_hang_up(phone_talk(bob, joe, NULL));
+}
+
 int main(int argc, char **argv)
 {
         const struct story stories[] = {
@@ -133,6 +149,9 @@ int main(int argc, char **argv)
                  .tell = a_new_edge_serves_at_once,
                  .conf = {.edges = 4, .edge_conf = with_room_for_four}},
                 {.tls_too = true, .name = "the_nat_forgets", .tell = the_nat_forgets},
+                {.name = "a_restart_between_two_keep_alives",
+                 .tell = a_restart_between_two_keep_alives,
+                 .udp_only = true},
                 {.tls_too = true, .name = "an_edge_stands_still", .tell = an_edge_stands_still},
         };
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));

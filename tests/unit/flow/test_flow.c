@@ -353,7 +353,28 @@ static void stun_over_udp_is_answered(void **state)
         for (size_t i = 20; i + 12 <= s->n; i++)
                 found |= memcmp(s->text + i, mapped, 12) == 0;
         assert_true(found);
+        assert_int_equal(s->n, 32); /* and nothing that was not asked for */
         assert_int_equal(n->w[0].garbage, 0);
+        node_free(n);
+}
+
+/* Who asks is told what his flow is called: the same as long as it lives. */
+static void stun_says_which_flow_answers(void **state)
+{
+        (void)state;
+        static const char request[] = "\x00\x01\x00\x04\x21\x12\xa4\x42"
+                                      "ABCDEFGHIJKL\xc0\xb1\x00\x00";
+        char name[2][8];
+        struct node *n = node(1);
+        bl_flow_id f = udp(n);
+        for (unsigned i = 0; i < 2; i++) {
+                fake_data(n->f, f, bl_str_make(request, 24));
+                const struct fake_sent *s = fake_take(n->f, f);
+                assert_int_equal(s->n, 44);
+                assert_memory_equal(s->text + 32, "\xc0\xb1\x00\x08", 4);
+                memcpy(name[i], s->text + 36, 8);
+        }
+        assert_memory_equal(name[0], name[1], 8);
         node_free(n);
 }
 
@@ -457,6 +478,36 @@ static void a_nat_that_rebinds_ends_the_flow(void **state)
         }
         assert_int_equal(n->w[0].why, BL_EGONE);
         node_free(n);
+}
+
+/* The far end restarted, or took us for dead: it knows another flow by our address. Others say nothing of it. */
+static void a_far_end_that_has_forgotten_ends_the_flow(void **state)
+{
+        (void)state;
+        for (unsigned asks = 0; asks < 2; asks++) {
+                struct node *n = node(1);
+                bl_flow_id f = udp(n);
+                char answer[45] =
+                        "\x01\x01\x00\x18\x21\x12\xa4\x42............\x00\x20\x00\x08\x00\x01\x22\xfa\x2b\x12\xa4\x43"
+                        "\xc0\xb1\x00\x08the-name";
+                if (asks)
+                        bl_flow_ask_known(get(n, f));
+                bl_flow_keepalive(get(n, f), 5000, 2000);
+                for (unsigned i = 0; i < 4; i++) {
+                        const struct fake_sent *s = fake_take(n->f, f);
+                        assert_int_equal(s->n, asks ? 24 : 20);
+                        memcpy(answer + 8, s->text + 8, 12);
+                        answer[40] ^= i == 3; /* another name */
+                        answer[3] = i == 1 ? 12 : 24;
+                        fake_data(n->f, f, bl_str_make(answer, i == 1 ? 32 : 44)); /* the second says none */
+                        assert_int_equal(n->w[0].downs, asks && i == 3);
+                        if (i < 3)
+                                fake_pass(n->f, 5001);
+                }
+                if (asks)
+                        assert_int_equal(n->w[0].why, BL_EGONE);
+                node_free(n);
+        }
 }
 
 static void probing_again_does_not_spare_the_dead(void **state)
@@ -744,6 +795,8 @@ static const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_octet_proves_life),
         cmocka_unit_test(pings_over_udp_are_stun),
         cmocka_unit_test(a_nat_that_rebinds_ends_the_flow),
+        cmocka_unit_test(a_far_end_that_has_forgotten_ends_the_flow),
+        cmocka_unit_test(stun_says_which_flow_answers),
         cmocka_unit_test(probing_again_does_not_spare_the_dead),
         cmocka_unit_test(probing_a_lively_one_gives_it_the_whole_time),
         cmocka_unit_test(pings_stop_and_wait_for_up),

@@ -162,14 +162,47 @@ static void responses(void **state)
         assert_int_equal(bl_stun_parse_response(BL_STR("x"), id, &mapped), BL_EMALFORMED);
 }
 
+/* An attribute of our own, which others pass over: whether the server still knows the flow. */
+static void a_name_for_the_flow(void **state)
+{
+        static const uint8_t flow[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+        static const uint8_t short_one[] = {0xc0, 0xb1, 0, 4, 1, 2, 3, 4};
+        uint8_t request[BL_STUN_MAX], answer[BL_STUN_MAX];
+        struct bl_addr mapped;
+        struct bl_str v;
+        int n = bl_stun_request(id, request), m;
+
+        (void)state;
+        assert_false(bl_stun_get_flow(slice(request, n), &v));
+        n = bl_stun_put_flow(request, n, NULL);
+        assert_int_equal(n, 24);
+        assert_true(bl_stun_get_flow(slice(request, n), &v));
+        assert_int_equal(v.n, 0);
+        m = bl_stun_answer(slice(request, n), &v6, answer); /* whoever does not know it answers as ever */
+        assert_int_equal(m, 44);
+        assert_false(bl_stun_get_flow(slice(answer, m), &v));
+        m = bl_stun_put_flow(answer, m, flow);
+        assert_int_equal(m, 56);
+        assert_int_equal(bl_stun_parse_response(slice(answer, m), id, &mapped), 0);
+        assert_true(bl_addr_eq(&mapped, &v6));
+        assert_true(bl_stun_get_flow(slice(answer, m), &v));
+        assert_int_equal(v.n, 8);
+        assert_memory_equal(v.p, flow, 8);
+        m = with_attrs(answer, short_one, sizeof short_one);
+        assert_false(bl_stun_get_flow(slice(answer, m), &v));
+        assert_false(bl_stun_get_flow(BL_STR("x"), &v));
+}
+
 static void look(struct bl_str prefix, void *arg)
 {
         uint8_t out[BL_STUN_MAX];
         struct bl_addr mapped;
+        struct bl_str value;
 
         (void)arg;
         (void)bl_stun_answer(prefix, &v4, out);
         (void)bl_stun_parse_response(prefix, id, &mapped);
+        (void)bl_stun_get_flow(prefix, &value);
 }
 
 static void truncated(void **state)
@@ -191,7 +224,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(round_trip),   cmocka_unit_test(vectors),        cmocka_unit_test(recognises),
                 cmocka_unit_test(many_unknown), cmocka_unit_test(bad_attributes), cmocka_unit_test(unknown_attributes),
-                cmocka_unit_test(responses),    cmocka_unit_test(truncated),
+                cmocka_unit_test(responses),    cmocka_unit_test(truncated),      cmocka_unit_test(a_name_for_the_flow),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
