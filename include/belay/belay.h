@@ -76,7 +76,11 @@ struct belay_options {
         size_t n_map;
         const char *const *dns; /* name servers, "ADDRESS" or "ADDRESS:PORT", instead of the system's */
         size_t n_dns;
-        const char *local_address;      /* of our flows; NULL: the system's choice */
+        const char *local_address; /* of our flows; NULL: the system's choice */
+        const char *transport;     /* "udp", "tcp" or "tls" towards URIs that say none; NULL: as RFC 3263 finds */
+        const char *tls_ca;        /* PEM file of those whose signature on certificates counts; NULL: the system's */
+        const char *tls_cert, *tls_key; /* our own certificate and its key, for who asks for one; without tls_key it is
+                                           in tls_cert, too */
         enum belay_log_level log_level; /* to stderr; NONE is silent */
 };
 /* Sets all to its default; `size` is sizeof(struct belay_options). */
@@ -141,6 +145,8 @@ enum belay_event_kind {
         BELAY_REDIRECTED,      /* discovery: .text goes into Route next */
         BELAY_FLOW_UP,         /* .flow carries a registration now, .text: its far end */
         BELAY_FLOW_DOWN,       /* and no longer: .reason */
+        BELAY_OUTBOUND,        /* what DHCP says. .text: URIs of proxies, in the order in which they are tried, a space
+                                  between them; NULL: none. .reason: where it is from, or why there is none */
 
         /* Calls. .call is valid from INCOMING or belay_call_place until ENDED. */
         BELAY_INCOMING,    /* ring, answer or reject it. .from .to .content_type .body */
@@ -192,10 +198,14 @@ struct belay_account_options {
         const char *display_name, *password;
         const char *auth_user; /* for digest; NULL: the AOR's user */
         const char *instance;  /* "urn:uuid:…", the same after a restart; NULL: random */
-        /* The URI of a proxy to start with instead of discovery from the AOR's domain. */
+        /* The URI of a proxy to start with instead of discovery from the AOR's domain. "dhcp": those that the network
+         * names (option 120, RFC 3361; DHCPv6 21 and 22, RFC 3319), from the leases that systemd-networkd or dhclient
+         * hold, else by asking, which takes the right to use the ports of DHCP. OUTBOUND tells. Where nobody names one
+         * it is discovery all the same. Looked up again when all of them fail. */
         const char *outbound_proxy;
-        unsigned flows;     /* wanted; 0: as many as the edges name */
-        unsigned expires_s; /* asked for; 0: 600 */
+        const char *dhcp_interface; /* "eth0": only there; NULL: everywhere */
+        unsigned flows;             /* wanted; 0: as many as the edges name */
+        unsigned expires_s;         /* asked for; 0: 600 */
         unsigned retry_s; /* base of the wait between rounds (RFC 5626 section 4.5); 0: 30, and 90 while a flow lives */
         int plain;        /* not 0: an RFC 5626 UA that knows nothing of discovery and stickiness */
         void (*event)(void *ctx, const struct belay_event *e);

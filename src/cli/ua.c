@@ -1,59 +1,61 @@
 /*
  * belay ua: a phone for scripts. Registers with discovery, keeps its flows, places and takes calls; says what happens
- * as JSON, one object a line on stdout, and takes commands, one a line, on stdin.
+ * as JSON, one object a line on stdout, and takes commands, one a line, on stdin. It is an application of libbelay as
+ * any other, in a loop of its own: what it needs of belay is in include/belay/belay.h.
  */
 #include "cli/ua.h"
 
+#include <belay/belay.h>
+#include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "cli/cli.h"
-#include "io/lines.h"
-#include "ua/ua.h"
+#include "sip/uri.h"
 
-enum { MAPS = 64, CALLS = 4096 };
+enum { MAPS = 64, SERVERS = 16, LINE = 65536 };
 
 struct call {
         struct phone *phone;
         struct call *next;
-        struct bl_dialog *dialog;
-        struct bl_ua_request *invite; /* ours under way, or theirs ringing */
-        unsigned number;              /* as commands name it: 1, 2, ... */
-        bool incoming, up;
+        struct belay_call *call;
+        unsigned number; /* as commands name it: 1, 2, ... */
+        bool ringing;    /* theirs, not answered */
 };
 
 struct phone {
-        struct bl_world *world;
-        struct env *env;
-        struct bl_ua_stack *stack;
-        struct bl_ua *ua;
-        struct bl_lines *in;
+        struct belay *belay;
+        struct belay_account *account;
         struct call *calls;
         unsigned numbers;
-        struct bl_timer end; /* --duration */
-        struct bl_timer hangup;
-        struct bl_timer answer;
+        char line[LINE]; /* of stdin, so far */
+        size_t line_n;
+        int in; /* stdin; -1: ended, or not asked for */
         /* options */
-        const char *verb, *to, *text, *aor, *password, *auth_user, *bind, *outbound_proxy, *instance, *user_agent, *ca,
-                *cert, *key;
-        struct bl_static_route map[MAPS];
-        unsigned n_map;
-        struct bl_addr dns[4];
-        enum bl_tp tp; /* --transport */
-        bool has_tp;
-        unsigned n_dns, flows, expires, retry, duration, ring_ms, hangup_ms, wait_flows;
-        bool legacy, auto_answer, interactive, did, registered, quiet_in, no_dns;
+        const char *verb, *to, *text, *map[MAPS], *dns[SERVERS];
+        struct belay_options options;
+        struct belay_account_options account_options;
+        unsigned duration, ring_ms, hangup_ms, wait_flows;
+        bool auto_answer, interactive, did, registered;
         int exit_code;
         bool leaving;
 };
 
-static const char *const SDP =
+static const char SDP[] =
         "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n";
+
+static struct belay_content sdp(void)
+{
+        return (struct belay_content)BELAY_CONTENT("application/sdp", SDP, sizeof SDP - 1);
+}
 
 /* --- saying what happens --- */
 
@@ -78,10 +80,10 @@ static json_t *event(const char *name)
         return o;
 }
 
-static void put(json_t *o, const char *key, struct bl_str v)
+static void put(json_t *o, const char *key, const char *v)
 {
-        if (v.n)
-                json_object_set_new(o, key, json_stringn_nocheck(v.p, v.n));
+        if (v && *v)
+                json_object_set_new(o, key, json_stringn_nocheck(v, strlen(v)));
 }
 
 static void puti(json_t *o, const char *key, json_int_t v)
@@ -115,20 +117,13 @@ static void leave(struct phone *p, int code)
                 return;
         p->leaving = true;
         p->exit_code = code;
-        bl_world_stop(p->world, 300);
+        belay_stop(p->belay, 300);
 }
 
-static void on_signal(struct bl_world *w, int signum, void *arg)
+static void on_end(struct belay *b, void *arg)
 {
-        (void)w;
-        (void)signum;
         struct phone *p = arg;
-        leave(p, p->registered || p->did ? BL_EXIT_DONE : BL_EXIT_NO);
-}
-
-static void on_end(struct bl_timer *t)
-{
-        struct phone *p = BL_CONTAINER(t, struct phone, end);
+        (void)b;
         leave(p, strcmp(p->verb, "register") == 0 || strcmp(p->verb, "answer") == 0
                          ? (p->registered ? BL_EXIT_DONE : BL_EXIT_UNREACHABLE)
                          : BL_EXIT_NO);
@@ -136,18 +131,17 @@ static void on_end(struct bl_timer *t)
 
 /* --- calls --- */
 
-static struct call *call_new(struct phone *p, struct bl_dialog *d, bool incoming)
+static struct call *call_new(struct phone *p, struct belay_call *call)
 {
         struct call *c = calloc(1, sizeof *c);
         if (!c)
                 return NULL;
         c->phone = p;
-        c->dialog = d;
-        c->incoming = incoming;
+        c->call = call;
         c->number = ++p->numbers;
         c->next = p->calls;
         p->calls = c;
-        bl_dialog_set_user(d, c);
+        belay_call_set_user(call, c);
         return c;
 }
 
@@ -162,256 +156,278 @@ static void call_gone(struct call *c)
 }
 
 /* "bye", "bye 3": the newest call, or that one. */
-static struct call *call_named(struct phone *p, struct bl_str arg)
+static struct call *call_named(struct phone *p, const char *arg)
 {
-        uint32_t n;
-        if (arg.n == 0)
+        char *end;
+        if (!*arg)
                 return p->calls;
-        if (bl_str_u32(arg, &n) < 0)
-                return NULL;
-        for (struct call *c = p->calls; c; c = c->next)
+        unsigned long n = strtoul(arg, &end, 10);
+        for (struct call *c = *end ? NULL : p->calls; c; c = c->next)
                 if (c->number == n)
                         return c;
         return NULL;
 }
 
-static struct bl_ua_body sdp(void)
+static void place(struct phone *p, const char *to)
 {
-        return (struct bl_ua_body){BL_STR("application/sdp"), bl_str_z(SDP)};
-}
-
-static void place(struct phone *p, struct bl_str to)
-{
-        struct bl_dialog *d;
-        struct bl_ua_request *r;
-        struct bl_ua_body body = sdp();
-        int rc = bl_ua_call(p->ua, to, (struct bl_str){NULL, 0}, &body, &d, &r);
+        struct belay_call *call;
+        struct belay_content body = sdp();
+        int rc = belay_call_place(p->account, to, &body, &call);
         if (rc < 0) {
-                complain("call", rc == BL_EINVAL ? "not a SIP URI; write sip:user@domain" : bl_err_text(rc));
+                complain("call", rc == BELAY_EINVAL ? "not a SIP URI; write sip:user@domain" : belay_strerror(rc));
                 return;
         }
-        struct call *c = call_new(p, d, false);
+        struct call *c = call_new(p, call);
         if (!c)
                 return;
-        c->invite = r;
         json_t *o = event("calling");
         puti(o, "call", c->number);
         put(o, "to", to);
-        put(o, "call_id", bl_dialog_call_id(d));
+        put(o, "call_id", belay_call_id(call));
         say(o);
 }
 
-static void in_dialog(struct phone *p, enum bl_method m, struct bl_str arg)
+static bool has_offer(const char *method)
 {
-        struct call *c = call_named(p, arg);
-        struct bl_ua_request *r;
-        struct bl_ua_body body = sdp();
-        const char *name = bl_method_name(m).p;
-        if (!c) {
-                complain(name, "no such call");
-                return;
-        }
-        bool offer = m == BL_M_INVITE || m == BL_M_UPDATE;
-        int rc = bl_ua_in_dialog(c->dialog, m, (struct bl_str){NULL, 0}, offer ? &body : NULL, &r);
-        if (rc < 0)
-                complain(name, rc == BL_EINVAL ? "the call is not in a state for it" : bl_err_text(rc));
+        return strcmp(method, "INVITE") == 0 || strcmp(method, "UPDATE") == 0;
 }
 
-static void send_message(struct phone *p, struct bl_str to, struct bl_str text)
+static void in_dialog(struct phone *p, const char *method, const char *arg)
 {
-        struct bl_ua_request *r;
-        struct bl_ua_body body = {BL_STR("text/plain"), text};
-        int rc = bl_ua_request(p->ua, BL_M_MESSAGE, to, (struct bl_str){NULL, 0}, &body, &r);
+        struct call *c = call_named(p, arg);
+        struct belay_content body = sdp();
+        if (!c) {
+                complain(method, "no such call");
+                return;
+        }
+        int rc = belay_call_request(c->call, method, has_offer(method) ? &body : NULL, NULL);
         if (rc < 0)
-                complain("message", rc == BL_EINVAL ? "not a SIP URI; write sip:user@domain" : bl_err_text(rc));
+                complain(method, rc == BELAY_EINVAL ? "the call is not in a state for it" : belay_strerror(rc));
+}
+
+static void send_message(struct phone *p, const char *to, const char *text)
+{
+        struct belay_content body = BELAY_CONTENT("text/plain", text, strlen(text));
+        int rc = belay_send(p->account, "MESSAGE", to, &body, NULL);
+        if (rc < 0)
+                complain("message", rc == BELAY_EINVAL ? "not a SIP URI; write sip:user@domain" : belay_strerror(rc));
 }
 
 static void take_up(struct call *c)
 {
-        struct bl_ua_body body = sdp();
-        if (c->invite && c->incoming)
-                (void)bl_ua_answer(c->invite, 200, (struct bl_str){NULL, 0}, &body);
-        c->invite = NULL;
-        c->up = true;
+        struct belay_content body = sdp();
+        c->ringing = false;
+        (void)belay_call_answer(c->call, 200, &body);
 }
 
-static void show_table(struct phone *p)
+static void show_row(void *ctx, const struct belay_binding *row)
 {
-        struct bl_sticky_row rows[16];
-        uint64_t cursor = 0;
-        static const char *const kinds[] = {"path", "dialog", "domain", "cert"};
-        unsigned n;
-        while ((n = bl_sticky_rows(bl_hops_sticky(bl_ua_stack_hops(p->stack)), &cursor, rows, BL_ARRAY_LEN(rows))) > 0)
-                for (unsigned i = 0; i < n; i++) {
-                        char to[BL_ADDR_TEXT];
-                        struct bl_sb b = BL_SB(to);
-                        json_t *o = event("binding");
-                        bl_addr_put(&b, &rows[i].remote);
-                        put(o, "uri", bl_str_make(rows[i].uri, rows[i].uri_len));
-                        json_object_set_new(o, "kind", json_string(kinds[rows[i].kind & 3]));
-                        put(o, "transport", bl_tp_name(rows[i].tp));
-                        put(o, "to", bl_sb_str(&b));
-                        puti(o, "flow", (json_int_t)rows[i].flow);
-                        json_object_set_new(o, "up", json_boolean(!rows[i].down));
-                        say(o);
-                }
-        say(event("table_end"));
+        json_t *o = event("binding");
+        (void)ctx;
+        put(o, "uri", row->uri);
+        put(o, "kind", row->kind);
+        put(o, "transport", row->transport);
+        put(o, "to", row->remote);
+        puti(o, "flow", (json_int_t)row->flow);
+        json_object_set_new(o, "up", json_boolean(row->up));
+        say(o);
 }
 
 /* --- commands --- */
 
-static void command(void *arg, struct bl_str line)
+static void take_call(struct phone *p, const char *arg)
 {
-        struct phone *p = arg;
-        struct bl_str verb, rest;
-        if (!line.p) {
-                p->in = NULL;
+        struct call *c = call_named(p, arg);
+        if (c && c->ringing)
+                take_up(c);
+        else
+                complain("answer", "no call is ringing");
+}
+
+static void cancel(struct phone *p, const char *arg)
+{
+        struct call *c = call_named(p, arg);
+        if (!c || belay_call_cancel(c->call) < 0)
+                complain("cancel", "no call of ours is being set up");
+}
+
+static void message(struct phone *p, char *arg)
+{
+        char *text = strchr(arg, ' ');
+        if (text)
+                *text++ = '\0';
+        send_message(p, arg, text ? text : "");
+}
+
+static void other_command(struct phone *p, const char *verb, char *arg)
+{
+        static const char *const requests[][2] = {
+                {"bye", "BYE"}, {"reinvite", "INVITE"}, {"update", "UPDATE"}, {"info", "INFO"}, {"options", "OPTIONS"}};
+        for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+                if (strcmp(verb, requests[i][0]) == 0) {
+                        in_dialog(p, requests[i][1], arg);
+                        return;
+                }
+        complain("command", "unknown; known are: call URI, bye|reinvite|update|info|options|cancel|answer "
+                            "[CALL], message URI TEXT, table, unregister, quit");
+}
+
+/* "  verb   arg  " in place. */
+static void command(struct phone *p, char *line)
+{
+        static const char blank[] = " \t\r";
+        char *verb = line + strspn(line, blank), *end = line + strlen(line);
+        while (end > verb && strchr(blank, end[-1]))
+                *--end = '\0';
+        if (!*verb)
                 return;
-        }
-        line = bl_str_trim(line);
-        if (line.n == 0)
-                return;
-        (void)bl_str_cut(line, ' ', &verb, &rest);
-        rest = bl_str_trim(rest);
-        if (bl_str_eq(verb, BL_STR("call")))
-                place(p, rest);
-        else if (bl_str_eq(verb, BL_STR("bye")))
-                in_dialog(p, BL_M_BYE, rest);
-        else if (bl_str_eq(verb, BL_STR("reinvite")))
-                in_dialog(p, BL_M_INVITE, rest);
-        else if (bl_str_eq(verb, BL_STR("update")))
-                in_dialog(p, BL_M_UPDATE, rest);
-        else if (bl_str_eq(verb, BL_STR("info")))
-                in_dialog(p, BL_M_INFO, rest);
-        else if (bl_str_eq(verb, BL_STR("options")))
-                in_dialog(p, BL_M_OPTIONS, rest);
-        else if (bl_str_eq(verb, BL_STR("cancel"))) {
-                struct call *c = call_named(p, rest);
-                if (c && c->invite && !c->incoming)
-                        bl_ua_cancel(c->invite);
-                else
-                        complain("cancel", "no call of ours is being set up");
-        } else if (bl_str_eq(verb, BL_STR("answer"))) {
-                struct call *c = call_named(p, rest);
-                if (c && c->invite && c->incoming)
-                        take_up(c);
-                else
-                        complain("answer", "no call is ringing");
-        } else if (bl_str_eq(verb, BL_STR("message"))) {
-                struct bl_str to, text;
-                (void)bl_str_cut(rest, ' ', &to, &text);
-                send_message(p, to, text);
-        } else if (bl_str_eq(verb, BL_STR("table")))
-                show_table(p);
-        else if (bl_str_eq(verb, BL_STR("unregister")))
-                bl_ua_stop(p->ua);
-        else if (bl_str_eq(verb, BL_STR("quit")))
+        char *arg = verb + strcspn(verb, blank);
+        if (*arg)
+                *arg++ = '\0';
+        arg += strspn(arg, blank);
+        if (strcmp(verb, "call") == 0)
+                place(p, arg);
+        else if (strcmp(verb, "cancel") == 0)
+                cancel(p, arg);
+        else if (strcmp(verb, "answer") == 0)
+                take_call(p, arg);
+        else if (strcmp(verb, "message") == 0)
+                message(p, arg);
+        else if (strcmp(verb, "table") == 0) {
+                belay_table(p->belay, show_row, p);
+                say(event("table_end"));
+        } else if (strcmp(verb, "unregister") == 0)
+                (void)belay_unregister(p->account);
+        else if (strcmp(verb, "quit") == 0)
                 leave(p, BL_EXIT_DONE);
         else
-                complain("command", "unknown; known are: call URI, bye|reinvite|update|info|options|cancel|answer "
-                                    "[CALL], message URI TEXT, table, unregister, quit");
+                other_command(p, verb, arg);
+}
+
+/* What stdin has; at its end the rest of a line is one, too. */
+static void read_commands(struct phone *p)
+{
+        ssize_t n = read(p->in, p->line + p->line_n, sizeof p->line - 1 - p->line_n);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+                return;
+        if (n <= 0) {
+                p->in = -1;
+                p->line[p->line_n++] = '\n';
+        } else
+                p->line_n += (size_t)n;
+        size_t at = 0;
+        for (char *nl; (nl = memchr(p->line + at, '\n', p->line_n - at)) != NULL;) {
+                *nl = '\0';
+                command(p, p->line + at);
+                at = (size_t)(nl + 1 - p->line);
+        }
+        memmove(p->line, p->line + at, p->line_n -= at);
+        if (p->line_n == sizeof p->line - 1) { /* longer than any command */
+                complain("command", "the line is too long");
+                p->line_n = 0;
+        }
 }
 
 /* --- events --- */
 
 static void start_business(struct phone *p)
 {
-        if (p->did || bl_ua_flows(p->ua) < (p->wait_flows ? p->wait_flows : 1))
+        if (p->did || belay_flows(p->account) < (p->wait_flows ? p->wait_flows : 1))
                 return;
         if (strcmp(p->verb, "call") == 0) {
                 p->did = true;
-                place(p, bl_str_z(p->to));
+                place(p, p->to);
         } else if (strcmp(p->verb, "message") == 0) {
                 p->did = true;
-                send_message(p, bl_str_z(p->to), bl_str_z(p->text));
+                send_message(p, p->to, p->text);
         } else if (strcmp(p->verb, "register") == 0 && !p->interactive && p->duration == 0)
                 leave(p, BL_EXIT_DONE);
 }
 
-static void on_hangup(struct bl_timer *t)
+static void on_hangup(struct belay *b, void *arg)
 {
-        struct phone *p = BL_CONTAINER(t, struct phone, hangup);
+        struct phone *p = arg;
+        (void)b;
         if (p->calls)
-                in_dialog(p, BL_M_BYE, (struct bl_str){NULL, 0});
+                in_dialog(p, "BYE", "");
 }
 
-static void on_ring_end(struct bl_timer *t)
+static void on_ring_end(struct belay *b, void *arg)
 {
-        struct phone *p = BL_CONTAINER(t, struct phone, answer);
+        struct phone *p = arg;
+        (void)b;
         for (struct call *c = p->calls; c; c = c->next)
-                if (c->incoming && c->invite)
+                if (c->ringing)
                         take_up(c);
 }
 
-static void on_invited(struct phone *p, const struct bl_ua_event *e, json_t *o)
+static void after(struct phone *p, unsigned ms, void (*fn)(struct belay *b, void *arg))
 {
-        struct call *c = call_new(p, e->dialog, true);
+        if (belay_timer_start(p->belay, ms, fn, p, NULL) < 0)
+                complain("timer", "no memory");
+}
+
+static void on_incoming(struct phone *p, const struct belay_event *e, json_t *o)
+{
+        struct call *c = call_new(p, e->call);
         if (!c)
                 return;
-        c->invite = e->request;
+        c->ringing = true;
         puti(o, "call", c->number);
-        (void)bl_ua_answer(e->request, 180, (struct bl_str){NULL, 0}, NULL);
+        (void)belay_call_answer(e->call, 180, NULL);
         if (p->auto_answer && p->ring_ms == 0)
                 take_up(c);
         else if (p->auto_answer)
-                env_arm_in(p->env, &p->answer, BL_MS(p->ring_ms));
+                after(p, p->ring_ms, on_ring_end);
 }
 
-static void on_answered(struct phone *p, const struct bl_ua_event *e)
+static int exit_of(const struct belay_event *e)
 {
-        struct call *c = e->dialog ? bl_dialog_user(e->dialog) : NULL;
-        if (e->method == BL_M_INVITE && c && !c->up) {
-                c->invite = NULL;
-                c->up = e->status < 300;
-                if (strcmp(p->verb, "call") == 0 && !p->interactive) {
-                        if (e->status >= 300)
-                                leave(p, e->local ? BL_EXIT_UNREACHABLE : BL_EXIT_NO);
-                        else if (p->hangup_ms)
-                                env_arm_in(p->env, &p->hangup, BL_MS(p->hangup_ms));
-                }
-        } else if (!p->interactive && ((e->method == BL_M_MESSAGE && strcmp(p->verb, "message") == 0) ||
-                                       (e->method == BL_M_BYE && strcmp(p->verb, "call") == 0)))
-                leave(p, e->status < 300 ? BL_EXIT_DONE : e->local ? BL_EXIT_UNREACHABLE : BL_EXIT_NO);
+        return e->status < 300 ? BL_EXIT_DONE : e->local ? BL_EXIT_UNREACHABLE : BL_EXIT_NO;
 }
 
-static void on_request(const struct bl_ua_event *e)
+static void on_answered(struct phone *p, const struct belay_event *e)
 {
-        struct bl_ua_body body = sdp();
-        if (!e->request) /* BYE: answered already */
+        if (p->interactive)
                 return;
-        bool offer = e->method == BL_M_INVITE || e->method == BL_M_UPDATE;
-        (void)bl_ua_answer(e->request, 200, (struct bl_str){NULL, 0}, offer ? &body : NULL);
+        bool call = strcmp(p->verb, "call") == 0, message = strcmp(p->verb, "message") == 0;
+        if (call && e->call && strcmp(e->method, "INVITE") == 0 && e->status >= 300)
+                leave(p, exit_of(e));
+        else if ((call && strcmp(e->method, "BYE") == 0) || (message && strcmp(e->method, "MESSAGE") == 0))
+                leave(p, exit_of(e));
 }
 
-static const char *const NAMES[] = {"registered", "unregistered", "register_failed", "redirected", "flow_up",
-                                    "flow_down",  "invited",      "request",         "progress",   "answered",
-                                    "acked",      "cancelled",    "dialog_gone"};
-
-static json_t *describe(const struct bl_ua_event *e)
+static void on_request(const struct belay_event *e)
 {
-        json_t *o = event(NAMES[e->kind]);
-        struct call *c = e->dialog ? bl_dialog_user(e->dialog) : NULL;
-        if (e->kind == BL_UA_REQUEST || e->kind == BL_UA_PROGRESS || e->kind == BL_UA_ANSWERED)
-                put(o, "method", bl_method_name(e->method));
+        struct belay_content body = sdp();
+        if (e->request) /* else BYE: answered already */
+                (void)belay_request_answer(e->request, 200, has_offer(e->method) ? &body : NULL);
+}
+
+static const char *name_of(enum belay_event_kind kind)
+{
+        return kind == BELAY_INCOMING ? "invited" : kind == BELAY_ENDED ? "dialog_gone" : belay_event_name(kind);
+}
+
+static json_t *describe(const struct belay_event *e)
+{
+        json_t *o = event(name_of(e->kind));
+        struct call *c = e->call ? belay_call_user(e->call) : NULL;
+        bool request = e->kind == BELAY_REQUEST || e->kind == BELAY_INCOMING;
+        if (e->kind == BELAY_REQUEST || e->kind == BELAY_PROGRESS || e->kind == BELAY_ANSWERED)
+                put(o, "method", e->method);
         if (e->status)
                 puti(o, "status", e->status);
         if (c)
                 puti(o, "call", c->number);
-        if (e->dialog)
-                put(o, "call_id", bl_dialog_call_id(e->dialog));
-        if (e->msg && (e->kind == BL_UA_REQUEST || e->kind == BL_UA_INVITED || e->kind == BL_UA_ANSWERED ||
-                       e->kind == BL_UA_ACKED)) {
-                puti(o, "cseq", e->msg->cseq.number);
-                if (!e->dialog)
-                        put(o, "call_id", e->msg->call_id);
-                if (e->kind == BL_UA_INVITED || e->kind == BL_UA_REQUEST) {
-                        struct bl_nameaddr from;
-                        if (bl_msg_nameaddr(e->msg, BL_H_FROM, 0, &from) == 0)
-                                put(o, "from", from.uri.all);
-                        if (e->method == BL_M_MESSAGE)
-                                put(o, "body", e->msg->body);
-                }
-        }
+        if (e->kind > BELAY_OUTBOUND) /* not of registrations */
+                put(o, "call_id", e->call_id);
+        if (request || e->kind == BELAY_ANSWERED || e->kind == BELAY_ACKED)
+                puti(o, "cseq", e->cseq);
+        if (request)
+                put(o, "from", e->from);
+        if (e->kind == BELAY_REQUEST && strcmp(e->method, "MESSAGE") == 0 && e->body)
+                json_object_set_new(o, "body", json_stringn_nocheck(e->body, e->body_size));
         put(o, "reason", e->reason);
         put(o, "edge", e->edge);
         put(o, "text", e->text);
@@ -428,35 +444,40 @@ static json_t *describe(const struct bl_ua_event *e)
         return o;
 }
 
-static void on_event(void *ctx, const struct bl_ua_event *e)
+static void on_event(void *ctx, const struct belay_event *e)
 {
         struct phone *p = ctx;
         json_t *o = describe(e);
-        if (e->kind == BL_UA_INVITED)
-                on_invited(p, e, o);
+        struct call *c = e->call ? belay_call_user(e->call) : NULL;
+        if (e->kind == BELAY_INCOMING)
+                on_incoming(p, e, o);
         say(o);
         switch (e->kind) {
-        case BL_UA_REGISTERED:
+        case BELAY_REGISTERED:
                 p->registered = true;
                 start_business(p);
                 break;
-        case BL_UA_REGISTER_FAILED:
+        case BELAY_REGISTER_FAILED:
                 if (!p->interactive && !p->registered && (e->retry_ms == 0 || strcmp(p->verb, "answer") != 0))
                         leave(p, e->local ? BL_EXIT_UNREACHABLE : BL_EXIT_NO);
                 break;
-        case BL_UA_REQUEST:
+        case BELAY_REQUEST:
                 on_request(e);
                 break;
-        case BL_UA_ANSWERED:
+        case BELAY_ANSWERED:
                 on_answered(p, e);
                 break;
-        case BL_UA_CANCELLED:
-                if (e->dialog && bl_dialog_user(e->dialog))
-                        ((struct call *)bl_dialog_user(e->dialog))->invite = NULL;
+        case BELAY_ESTABLISHED:
+                if (strcmp(p->verb, "call") == 0 && !p->interactive && p->hangup_ms && !belay_call_is_incoming(e->call))
+                        after(p, p->hangup_ms, on_hangup);
                 break;
-        case BL_UA_DIALOG_GONE:
-                if (bl_dialog_user(e->dialog))
-                        call_gone(bl_dialog_user(e->dialog));
+        case BELAY_CANCELLED:
+                if (c)
+                        c->ringing = false;
+                break;
+        case BELAY_ENDED:
+                if (c)
+                        call_gone(c);
                 break;
         default:
                 break;
@@ -473,7 +494,9 @@ static const char USAGE[] =
         "  --password TEXT        for digest challenges; --auth-user NAME when it is not the AOR's user\n"
         "  --map HOST=TP:IP:PORT  where a domain or cluster is, without DNS; may be repeated, tried in order\n"
         "  --dns IP[:PORT]        ask this name server instead of the system's\n"
-        "  --outbound-proxy URI   start with this Route instead of discovery\n"
+        "  --outbound-proxy URI   start with this Route instead of discovery; --outbound is short for it\n"
+        "  --outbound dhcp        start with what DHCP names, from a lease of this host's or by asking (as root);\n"
+        "                         --dhcp-interface NAME: only there\n"
         "  --transport TP         udp, tcp or tls, towards URIs that say none\n"
         "  --ca FILE              whose signature on certificates we believe (default: as the system does)\n"
         "  --cert FILE --key FILE our own certificate, for who asks for one (PEM; without --key it is in --cert, too)\n"
@@ -498,19 +521,12 @@ static bool bad(const char *what, const char *value)
         return false;
 }
 
-/* HOST=udp:127.0.1.1:5060 */
-static bool add_map(struct phone *p, const char *arg)
+/* Adds to a list of texts of that name. */
+static bool add(const char *name, const char *arg, const char **list, size_t *n, size_t most)
 {
-        struct bl_str host, at, tp, addr;
-        struct bl_static_route *m = &p->map[p->n_map];
-        if (p->n_map == MAPS)
-                return bad("--map: too many", arg);
-        if (!bl_str_cut(bl_str_z(arg), '=', &host, &at) || !bl_str_cut(at, ':', &tp, &addr) ||
-            bl_tp_from(tp, &m->tp) < 0 || bl_addr_parse_port(addr, bl_tp_default_port(m->tp), &m->addr) < 0)
-                return bad("--map: write HOST=TRANSPORT:ADDRESS:PORT, e.g. edge.example.com=udp:127.0.1.1:5060, not",
-                           arg);
-        m->host = host;
-        p->n_map++;
+        if (*n == most)
+                return bad(name, "there are too many");
+        list[(*n)++] = arg;
         return true;
 }
 
@@ -530,6 +546,7 @@ enum {
         O_MAP,
         O_DNS,
         O_PROXY,
+        O_DHCP_IF,
         O_BIND,
         O_FLOWS,
         O_WAIT,
@@ -547,54 +564,52 @@ enum {
         O_KEY,
         O_HELP
 };
-static const struct option OPTIONS[] = {
-        {"aor", 1, NULL, O_AOR},         {"password", 1, NULL, O_PASSWORD}, {"auth-user", 1, NULL, O_AUTH_USER},
-        {"map", 1, NULL, O_MAP},         {"dns", 1, NULL, O_DNS},           {"outbound-proxy", 1, NULL, O_PROXY},
-        {"bind", 1, NULL, O_BIND},       {"flows", 1, NULL, O_FLOWS},       {"wait-flows", 1, NULL, O_WAIT},
-        {"expires", 1, NULL, O_EXPIRES}, {"retry", 1, NULL, O_RETRY},       {"instance", 1, NULL, O_INSTANCE},
-        {"legacy", 0, NULL, O_LEGACY},   {"ring", 1, NULL, O_RING},         {"no-answer", 0, NULL, O_NO_ANSWER},
-        {"hangup", 1, NULL, O_HANGUP},   {"duration", 1, NULL, O_DURATION}, {"transport", 1, NULL, O_TRANSPORT},
-        {"ca", 1, NULL, O_CA},           {"cert", 1, NULL, O_CERT},         {"key", 1, NULL, O_KEY},
-        {"interactive", 0, NULL, 'i'},   {"help", 0, NULL, O_HELP},         {NULL, 0, NULL, 0}};
+static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
+                                        {"password", 1, NULL, O_PASSWORD},
+                                        {"auth-user", 1, NULL, O_AUTH_USER},
+                                        {"map", 1, NULL, O_MAP},
+                                        {"dns", 1, NULL, O_DNS},
+                                        {"outbound-proxy", 1, NULL, O_PROXY},
+                                        {"outbound", 1, NULL, O_PROXY},
+                                        {"dhcp-interface", 1, NULL, O_DHCP_IF},
+                                        {"bind", 1, NULL, O_BIND},
+                                        {"flows", 1, NULL, O_FLOWS},
+                                        {"wait-flows", 1, NULL, O_WAIT},
+                                        {"expires", 1, NULL, O_EXPIRES},
+                                        {"retry", 1, NULL, O_RETRY},
+                                        {"instance", 1, NULL, O_INSTANCE},
+                                        {"legacy", 0, NULL, O_LEGACY},
+                                        {"ring", 1, NULL, O_RING},
+                                        {"no-answer", 0, NULL, O_NO_ANSWER},
+                                        {"hangup", 1, NULL, O_HANGUP},
+                                        {"duration", 1, NULL, O_DURATION},
+                                        {"transport", 1, NULL, O_TRANSPORT},
+                                        {"ca", 1, NULL, O_CA},
+                                        {"cert", 1, NULL, O_CERT},
+                                        {"key", 1, NULL, O_KEY},
+                                        {"interactive", 0, NULL, 'i'},
+                                        {"help", 0, NULL, O_HELP},
+                                        {NULL, 0, NULL, 0}};
 
 static bool one_option(struct phone *p, int o)
 {
+        struct belay_account_options *a = &p->account_options;
+        struct belay_options *b = &p->options;
         switch (o) {
-        case O_AOR:
-                p->aor = optarg;
-                return true;
-        case O_PASSWORD:
-                p->password = optarg;
-                return true;
-        case O_AUTH_USER:
-                p->auth_user = optarg;
-                return true;
         case O_MAP:
-                return add_map(p, optarg);
+                return add("--map", optarg, p->map, &b->n_map, MAPS);
         case O_DNS:
-                if (p->n_dns == BL_ARRAY_LEN(p->dns) || bl_addr_parse_port(bl_str_z(optarg), 53, &p->dns[p->n_dns]) < 0)
-                        return bad("--dns: not an address", optarg);
-                p->n_dns++;
-                return true;
-        case O_PROXY:
-                p->outbound_proxy = optarg;
-                return true;
-        case O_BIND:
-                p->bind = optarg;
-                return true;
+                return add("--dns", optarg, p->dns, &b->n_dns, SERVERS);
         case O_FLOWS:
-                return number("--flows", optarg, &p->flows);
+                return number("--flows", optarg, &a->flows);
         case O_WAIT:
                 return number("--wait-flows", optarg, &p->wait_flows);
         case O_EXPIRES:
-                return number("--expires", optarg, &p->expires);
+                return number("--expires", optarg, &a->expires_s);
         case O_RETRY:
-                return number("--retry", optarg, &p->retry);
-        case O_INSTANCE:
-                p->instance = optarg;
-                return true;
+                return number("--retry", optarg, &a->retry_s);
         case O_LEGACY:
-                p->legacy = true;
+                a->plain = 1;
                 return true;
         case O_RING:
                 return number("--ring", optarg, &p->ring_ms);
@@ -605,26 +620,38 @@ static bool one_option(struct phone *p, int o)
                 return number("--hangup", optarg, &p->hangup_ms);
         case O_DURATION:
                 return number("--duration", optarg, &p->duration);
-        case O_CA:
-                p->ca = optarg;
-                return true;
-        case O_CERT:
-                p->cert = optarg;
-                return true;
-        case O_KEY:
-                p->key = optarg;
-                return true;
-        case O_TRANSPORT:
-                p->has_tp = true;
-                return bl_tp_from(bl_str_z(optarg), &p->tp) == 0 && bl_world_speaks(p->tp)
-                               ? true
-                               : bad("--transport: udp, tcp or tls, not", optarg);
         case 'i':
                 p->interactive = true;
                 return true;
         default:
                 return false;
         }
+}
+
+/* Those whose argument is kept as it is. */
+static bool text_option(struct phone *p, int o)
+{
+        struct belay_account_options *a = &p->account_options;
+        const struct {
+                int o;
+                const char **to;
+        } texts[] = {{O_AOR, &a->aor},
+                     {O_PASSWORD, &a->password},
+                     {O_AUTH_USER, &a->auth_user},
+                     {O_PROXY, &a->outbound_proxy},
+                     {O_DHCP_IF, &a->dhcp_interface},
+                     {O_INSTANCE, &a->instance},
+                     {O_BIND, &p->options.local_address},
+                     {O_TRANSPORT, &p->options.transport},
+                     {O_CA, &p->options.tls_ca},
+                     {O_CERT, &p->options.tls_cert},
+                     {O_KEY, &p->options.tls_key}};
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+                if (texts[i].o == o) {
+                        *texts[i].to = optarg;
+                        return true;
+                }
+        return false;
 }
 
 static int parse(struct phone *p, int argc, char **argv)
@@ -638,7 +665,7 @@ static int parse(struct phone *p, int argc, char **argv)
                         fputs(USAGE, stdout);
                         return BL_EXIT_DONE;
                 }
-                if (!one_option(p, o)) {
+                if (!text_option(p, o) && !one_option(p, o)) {
                         if (o == '?')
                                 fputs("`belay ua --help` lists the options.\n", stderr);
                         return BL_EXIT_USAGE;
@@ -654,11 +681,11 @@ static int parse(struct phone *p, int argc, char **argv)
                 p->to = optind < argc ? argv[optind++] : NULL;
         if (message)
                 p->text = optind < argc ? argv[optind++] : NULL;
-        if (!p->aor || ((call || message) && !p->to) || (message && !p->text) || optind < argc) {
+        if (!p->account_options.aor || ((call || message) && !p->to) || (message && !p->text) || optind < argc) {
                 fprintf(stderr, "belay ua %s: %s\n", p->verb,
-                        !p->aor         ? "--aor is needed, e.g. --aor sip:joe@example.com"
-                        : optind < argc ? "too many arguments"
-                                        : "whom to? give a URI");
+                        !p->account_options.aor ? "--aor is needed, e.g. --aor sip:joe@example.com"
+                        : optind < argc         ? "too many arguments"
+                                                : "whom to? give a URI");
                 return BL_EXIT_USAGE;
         }
         return -1;
@@ -666,105 +693,97 @@ static int parse(struct phone *p, int argc, char **argv)
 
 /* --- the program --- */
 
-/* Without --ca or --cert they are read only when the transport shows that they will be needed. */
-static int load_creds(const struct phone *p, struct bl_sb *err, struct bl_creds **ret_creds)
+/* The library's words, with our names of its options. */
+static int usage_error(const char *text)
 {
-        struct bl_creds_pair pair = {bl_str_z(p->cert), bl_str_z(p->key)};
-        struct bl_creds_conf conf = {
-                .pairs = &pair, .n_pairs = p->cert ? 1 : 0, .ca = p->ca ? bl_str_z(p->ca) : BL_STR("system")};
-        bool needed = p->ca || p->cert || (p->has_tp && bl_tp_is_secure(p->tp));
-        for (unsigned i = 0; i < p->n_map; i++)
-                needed = needed || bl_tp_is_secure(p->map[i].tp);
-        if (p->key && !p->cert) {
-                bl_sb_addz(err, "--key: name its certificate too, by --cert");
-                return BL_EINVAL;
-        }
-        return needed ? bl_creds_new(&conf, err, ret_creds) : 0;
+        static const char *const names[][2] = {{"map: ", "--map: "},
+                                               {"dns: ", "--dns: "},
+                                               {"local_address: ", "--bind: "},
+                                               {"transport: ", "--transport: "},
+                                               {"tls_key: ", "--key: "},
+                                               {"aor: ", "--aor: "},
+                                               {"outbound_proxy: ", "--outbound-proxy: "},
+                                               {"dhcp_interface: ", "--dhcp-interface: "}};
+        const char *name = "";
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+                if (strncmp(text, names[i][0], strlen(names[i][0])) == 0) {
+                        name = names[i][1];
+                        text += strlen(names[i][0]);
+                        break;
+                }
+        fprintf(stderr, "belay ua: %s%s\n", name, text);
+        return BL_EXIT_USAGE;
 }
 
-static struct bl_ua_stack_conf stack_conf(const struct phone *p)
+static int build(struct phone *p)
 {
-        struct bl_ua_stack_conf c = {0};
-        c.hop.map = p->map;
-        c.hop.n_map = p->n_map;
-        c.hop.dns = true;
-        c.hop.has_transport = p->has_tp;
-        c.hop.transport = p->tp;
-        c.hop.may_open = true;
-        c.hop.ping_every_ms = UINT32_MAX; /* keep-alives follow Flow-Timer */
-        return c;
-}
-
-static bool build(struct phone *p, const struct bl_ua_stack_conf *conf)
-{
-        struct bl_ua_conf uc = {.aor = bl_str_z(p->aor),
-                                .password = bl_str_z(p->password),
-                                .auth_user = bl_str_z(p->auth_user),
-                                .instance = bl_str_z(p->instance),
-                                .outbound_proxy = bl_str_z(p->outbound_proxy),
-                                .flows = p->flows,
-                                .expires_s = p->expires,
-                                .retry_base_s = p->retry,
-                                .legacy = p->legacy,
-                                .event = on_event,
-                                .ctx = p};
-        p->stack = bl_ua_stack_new(p->env, conf);
-        p->ua = p->stack ? bl_ua_new(p->stack, &uc) : NULL;
-        if (!p->ua)
-                return bad("--aor: not an address of record, write sip:user@domain", p->aor);
-        p->end.fire = on_end;
-        p->hangup.fire = on_hangup;
-        p->answer.fire = on_ring_end;
+        char err[512];
+        struct bl_uri to;
+        if (p->to && bl_uri_parse(bl_str_z(p->to), &to) < 0)
+                return bad("not a URI, write sip:user@domain", p->to), BL_EXIT_USAGE;
+        p->options.map = p->map;
+        p->options.dns = p->dns;
+        p->options.log_level = BELAY_LOG_WARN;
+        p->account_options.event = on_event;
+        p->account_options.ctx = p;
+        if (belay_new(&p->options, err, sizeof err, &p->belay) < 0 ||
+            belay_account_new(p->belay, &p->account_options, err, sizeof err, &p->account) < 0)
+                return usage_error(err);
         if (p->duration)
-                env_arm_in(p->env, &p->end, BL_SEC((uint64_t)p->duration));
-        bl_world_on_signal(p->world, SIGINT, on_signal, p);
-        bl_world_on_signal(p->world, SIGTERM, on_signal, p);
-        if (p->interactive)
-                p->in = bl_lines_open(p->world, 0, command, p);
-        bl_ua_start(p->ua);
-        return true;
+                after(p, p->duration * 1000, on_end);
+        return 0;
+}
+
+static int signals(void)
+{
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGTERM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* An application's own loop, with the library in it. */
+static int loop(struct phone *p)
+{
+        struct pollfd fd[] = {{belay_fd(p->belay), POLLIN, 0}, {signals(), POLLIN, 0}, {-1, POLLIN, 0}};
+        int rc;
+        if (fd[1].fd < 0)
+                return BL_EXIT_NO;
+        p->in = p->interactive ? STDIN_FILENO : -1;
+        (void)belay_register(p->account);
+        while ((rc = belay_step(p->belay, 0)) > 0) {
+                fd[2].fd = p->in;
+                if (poll(fd, 3, belay_timeout(p->belay)) < 0)
+                        continue;
+                if (fd[1].revents)
+                        leave(p, p->registered || p->did ? BL_EXIT_DONE : BL_EXIT_NO);
+                if (fd[2].revents)
+                        read_commands(p);
+        }
+        close(fd[1].fd);
+        return rc < 0 ? BL_EXIT_NO : p->exit_code;
 }
 
 int bl_ua_run(int argc, char **argv)
 {
-        struct phone p = {.auto_answer = true, .hangup_ms = 1000};
-        char err[512];
-        struct bl_sb eb = {err, 0, sizeof err - 1, false};
-        struct bl_addr local = {0};
-        int rc = parse(&p, argc, argv);
-        if (rc >= 0)
-                return rc;
-        struct bl_uri to;
-        if (p.to && bl_uri_parse(bl_str_z(p.to), &to) < 0)
-                return bad("not a URI, write sip:user@domain", p.to), BL_EXIT_USAGE;
-        if (p.bind && bl_addr_parse(bl_str_z(p.bind), &local) < 0)
-                return bad("--bind: not an address", p.bind), BL_EXIT_USAGE;
-        struct bl_creds *creds = NULL;
-        if (load_creds(&p, &eb, &creds) < 0) {
-                fprintf(stderr, "belay ua: %.*s\n", (int)eb.n, err);
-                return BL_EXIT_USAGE;
-        }
-        struct bl_world_conf wc = {.creds = creds,
-                                   .dns = p.dns,
-                                   .n_dns = p.n_dns,
-                                   .log_level = BL_LOG_WARN,
-                                   .node = bl_str_z("ua"),
-                                   .source = local};
-        rc = bl_world_new(&wc, &eb, &p.world);
-        bl_creds_unref(creds);
-        if (rc < 0) {
-                fprintf(stderr, "belay ua: %.*s\n", (int)eb.n, err);
+        struct phone *p = calloc(1, sizeof *p);
+        if (!p)
                 return BL_EXIT_NO;
-        }
-        p.env = bl_world_env(p.world, 0);
-        struct bl_ua_stack_conf conf = stack_conf(&p);
-        rc = BL_EXIT_USAGE;
-        if (build(&p, &conf)) {
-                rc = bl_world_run(p.world) < 0 ? BL_EXIT_NO : p.exit_code;
-                bl_lines_close(p.in);
-        }
-        p.leaving = true;
-        bl_ua_stack_free(p.stack);
-        bl_world_free(p.world);
+        p->auto_answer = true;
+        p->hangup_ms = 1000;
+        belay_options_init(&p->options, sizeof p->options);
+        belay_account_options_init(&p->account_options, sizeof p->account_options);
+        int rc = parse(p, argc, argv);
+        if (rc < 0)
+                rc = build(p);
+        if (rc == 0 && p->account)
+                rc = loop(p);
+        p->leaving = true;
+        belay_free(p->belay);
+        while (p->calls)
+                call_gone(p->calls);
+        free(p);
         return rc;
 }

@@ -1,15 +1,28 @@
 /* Accounts: an address of record and its registrations. */
 #include "lib/internal.h"
 
+static int take_dhcp(struct belay_account *a, const struct belay_account_options *o, struct bl_sb *err)
+{
+        struct bl_str name = bl_str_z(o->dhcp_interface);
+        a->dhcp = true;
+        if (name.n < sizeof a->interface) {
+                memcpy(a->interface, name.p ? name.p : "", name.n);
+                return 0;
+        }
+        bl_sb_fmt(err, "dhcp_interface: \"%.200s\" is not the name of an interface", o->dhcp_interface);
+        return BL_EINVAL;
+}
+
 static int fill(struct belay_account *a, const struct belay_account_options *o, struct bl_sb *err)
 {
         struct bl_uri u;
+        bool dhcp = bl_str_eq(bl_str_z(o->outbound_proxy), BL_STR("dhcp"));
         struct bl_ua_conf conf = {.aor = bl_str_z(o->aor),
                                   .display = bl_str_z(o->display_name),
                                   .auth_user = bl_str_z(o->auth_user),
                                   .password = bl_str_z(o->password),
                                   .instance = bl_str_z(o->instance),
-                                  .outbound_proxy = bl_str_z(o->outbound_proxy),
+                                  .outbound_proxy = bl_str_z(dhcp ? NULL : o->outbound_proxy),
                                   .flows = o->flows,
                                   .expires_s = o->expires_s,
                                   .retry_base_s = o->retry_s,
@@ -22,10 +35,12 @@ static int fill(struct belay_account *a, const struct belay_account_options *o, 
                 return BL_EINVAL;
         }
         if (conf.outbound_proxy.n && bl_uri_parse(conf.outbound_proxy, &u) < 0) {
-                bl_sb_fmt(err, "outbound_proxy: \"%.200s\" is not a URI; write e.g. sip:edge.example.com;lr",
+                bl_sb_fmt(err, "outbound_proxy: \"%.200s\" is not a URI; write e.g. sip:edge.example.com;lr, or dhcp",
                           o->outbound_proxy);
                 return BL_EINVAL;
         }
+        if (dhcp && take_dhcp(a, o, err) < 0)
+                return BL_EINVAL;
         a->ua = bl_ua_new(a->belay->stack, &conf);
         if (a->ua)
                 return 0;
@@ -73,6 +88,7 @@ void belay_account_free(struct belay_account *a)
                 return;
         struct belay *b = a->belay;
         lib_enter(b);
+        lib_outbound_cancel(a);
         bl_ua_free(a->ua);
         while (!bl_list_empty(&a->calls))
                 lib_call_free(BL_CONTAINER(a->calls.next, struct belay_call, link));
@@ -83,6 +99,8 @@ void belay_account_free(struct belay_account *a)
 int belay_register(struct belay_account *a)
 {
         lib_enter(a->belay);
+        if (a->dhcp && bl_ua_flows(a->ua) == 0)
+                return lib_outbound_begin(a);
         bl_ua_start(a->ua);
         return 0;
 }
@@ -90,6 +108,7 @@ int belay_register(struct belay_account *a)
 int belay_unregister(struct belay_account *a)
 {
         lib_enter(a->belay);
+        lib_outbound_cancel(a);
         bl_ua_stop(a->ua);
         return 0;
 }

@@ -94,6 +94,33 @@ static int take_map(struct belay *b, const struct belay_options *o, struct bl_sb
 
 enum { SERVERS = 16 };
 
+static int take_transport(struct belay *b, const struct belay_options *o, struct bl_sb *err)
+{
+        if (!o->transport)
+                return 0;
+        if (bl_tp_from(bl_str_z(o->transport), &b->conf.hop.transport) < 0 || !bl_world_speaks(b->conf.hop.transport))
+                return wrong(err, "transport", o->transport, "one that this library speaks: udp, tcp or tls");
+        b->conf.hop.has_transport = true;
+        return 0;
+}
+
+/* Without tls_ca or tls_cert they are read only when something shows that they will be needed: the system's list of
+ * issuers is long. */
+static int load_creds(const struct belay *b, const struct belay_options *o, struct bl_sb *err,
+                      struct bl_creds **ret_creds)
+{
+        struct bl_creds_pair pair = {bl_str_z(o->tls_cert), bl_str_z(o->tls_key)};
+        struct bl_creds_conf conf = {.pairs = &pair,
+                                     .n_pairs = o->tls_cert ? 1 : 0,
+                                     .ca = o->tls_ca ? bl_str_z(o->tls_ca) : BL_STR("system")};
+        bool needed = o->tls_ca || o->tls_cert || (b->conf.hop.has_transport && bl_tp_is_secure(b->conf.hop.transport));
+        for (unsigned i = 0; i < b->conf.hop.n_map; i++)
+                needed = needed || bl_tp_is_secure(b->map[i].tp);
+        if (o->tls_key && !o->tls_cert)
+                return wrong(err, "tls_key", o->tls_key, "enough: name its certificate too");
+        return needed ? bl_creds_new(&conf, err, ret_creds) : 0;
+}
+
 static int make_world(struct belay *b, const struct belay_options *o, struct bl_sb *err)
 {
         struct bl_addr dns[SERVERS], local = {0};
@@ -104,19 +131,28 @@ static int make_world(struct belay *b, const struct belay_options *o, struct bl_
                         return wrong(err, "dns", o->dns[i], "a name server's address; write ADDRESS or ADDRESS:PORT");
         if (o->local_address && bl_addr_parse(bl_str_z(o->local_address), &local) < 0)
                 return wrong(err, "local_address", o->local_address, "an IPv4 or IPv6 address");
-        struct bl_world_conf conf = {.dns = dns,
+        struct bl_creds *creds = NULL;
+        int rc = load_creds(b, o, err, &creds);
+        if (rc < 0)
+                return rc;
+        struct bl_world_conf conf = {.creds = creds,
+                                     .dns = dns,
                                      .n_dns = (unsigned)o->n_dns,
                                      .source = local,
                                      .log_silent = o->log_level == BELAY_LOG_NONE,
                                      .node = BL_STR("ua")};
         if (o->log_level != BELAY_LOG_NONE)
                 conf.log_level = (enum bl_level)(o->log_level - BELAY_LOG_ERROR);
-        return bl_world_new(&conf, err, &b->world);
+        rc = bl_world_new(&conf, err, &b->world);
+        bl_creds_unref(creds);
+        return rc;
 }
 
 static int make(struct belay *b, const struct belay_options *o, struct bl_sb *err)
 {
         int rc = take_map(b, o, err);
+        if (rc == 0)
+                rc = take_transport(b, o, err);
         if (rc == 0)
                 rc = make_world(b, o, err);
         if (rc < 0)

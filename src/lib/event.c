@@ -118,9 +118,9 @@ int belay_event_header(const struct belay_event *e, const char *name, unsigned i
 const char *belay_event_name(enum belay_event_kind kind)
 {
         static const char *const names[] = {"?",          "registered", "unregistered", "register_failed",
-                                            "redirected", "flow_up",    "flow_down",    "incoming",
-                                            "progress",   "answered",   "established",  "acked",
-                                            "cancelled",  "request",    "ended"};
+                                            "redirected", "flow_up",    "flow_down",    "outbound",
+                                            "incoming",   "progress",   "answered",     "established",
+                                            "acked",      "cancelled",  "request",      "ended"};
         return (size_t)kind < BL_ARRAY_LEN(names) ? names[kind] : names[0];
 }
 
@@ -263,6 +263,8 @@ void lib_on_event(void *account, const struct bl_ua_event *e)
                 break;
         default:
                 lib_tell(a, plain[e->kind], e, NULL, NULL);
+                if (e->kind == BL_UA_REGISTER_FAILED && e->local && e->retry_ms > 1000)
+                        lib_outbound_again(a); /* a round is over */
                 break;
         }
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "io/dhcp.h"
 #include "io/world.h"
 #include "ua/ua.h"
 
@@ -32,6 +33,12 @@ struct belay_account {
         struct bl_ua *ua;
         void (*event)(void *ctx, const struct belay_event *e);
         void *ctx;
+        /* outbound_proxy "dhcp" */
+        bool dhcp;
+        bool waiting;              /* to register, for what `find` brings */
+        char interface[32];        /* or empty */
+        struct bl_dhcp_find *find; /* under way */
+        uint64_t said;             /* hash of the last OUTBOUND */
 };
 
 enum call_state {
@@ -87,6 +94,10 @@ static inline struct bl_ua_request *lib_request(struct belay_request *r)
         return (struct bl_ua_request *)(void *)r;
 }
 
+/* outbound.c */
+int lib_outbound_begin(struct belay_account *a);  /* asks DHCP, then registers */
+void lib_outbound_again(struct belay_account *a); /* asks for the next round, if DHCP is to be asked at all */
+void lib_outbound_cancel(struct belay_account *a);
 /* event.c */
 void lib_on_event(void *account, const struct bl_ua_event *e);
 /* Tells the application; all but `kind` and `call` may be missing. */

@@ -28,9 +28,12 @@ def libdir(prefix):
     return next(prefix.rglob("belay.pc")).parents[1]
 
 
+def pc(prefix):
+    return {**os.environ, "PKG_CONFIG_PATH": str(libdir(prefix) / "pkgconfig")}
+
+
 def pkg_config(prefix, *args):
-    env = {**os.environ, "PKG_CONFIG_PATH": str(libdir(prefix) / "pkgconfig")}
-    return sh("pkg-config", *args, "belay", env=env).split()
+    return sh("pkg-config", *args, "belay", env=pc(prefix)).split()
 
 
 def exported(path, *args):
@@ -80,7 +83,9 @@ def build_phone(installed, tmp_path, how):
     if how == "shared":
         libs = [*pkg_config(installed, "--libs"), f"-Wl,-rpath,{libdir(installed)}"]
     else:
-        libs = [f"-l:libbelay.a" if lib == "-lbelay" else lib for lib in pkg_config(installed, "--libs", "--static")]
+        # the archive of ours, the shared libraries of others: some of those come without archives
+        others = [name.split()[0] for name in sh("pkg-config", "--print-requires-private", "belay", env=pc(installed)).splitlines()]
+        libs = [f"-L{libdir(installed)}", "-l:libbelay.a", "-pthread", *sh("pkg-config", "--libs", *others).split()]
     sh(need("cc"), *flags, PHONE, "-o", out, *libs)
     return out
 

@@ -148,7 +148,8 @@ def test_usage(lab):
                         (["call", "--sing"], "belay ua: unrecognized option '--sing'"),
                         (["sing", "--aor=sip:joe@a.example"], "usage"),
                         (["register", "--aor=sip:joe@a.example", "--map=x"], "HOST=TRANSPORT:ADDRESS:PORT"),
-                        (["register", "--aor=sip:joe@a.example", "--bind=here"], "--bind: not an address")):
+                        (["register", "--aor=sip:joe@a.example", "--bind=here"], "--bind: \"here\" is not an IPv4 or IPv6 address"),
+                        (["register", "--aor=sip:joe@a.example", "--outbound=edge, or so"], "--outbound-proxy: \"edge, or so\"")):
         rc, said = lab.run([BELAY, "ua", *args])
         assert rc == 2 and words in said, said
     rc, said = lab.run([BELAY, "ua", "--help"])
