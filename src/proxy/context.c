@@ -3,6 +3,12 @@
 
 /* --- life --- */
 
+static bool names_source(const struct bl_flow *f, struct bl_str host)
+{
+        struct bl_addr a;
+        return bl_addr_parse(host, &a) == 0 && bl_addr_eq_ip(&a, &f->remote);
+}
+
 struct bl_px *px_new(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg *m)
 {
         bool is_ack = m->method == BL_M_ACK;
@@ -18,7 +24,7 @@ struct bl_px *px_new(struct bl_proxy *p, struct bl_flow *f, const struct bl_msg 
         px->is_ack = is_ack;
         bool linked = bl_flow_is_linked(f);
         px->ours_upstream = linked || m->via.sticky;
-        px->via_linked = linked && bl_flow_linked(f, m->via.host);
+        px->via_linked = linked && (bl_flow_linked(f, m->via.host) || names_source(f, m->via.host));
         px->state = PX_DECIDING;
         bl_list_push_back(&p->all, &px->link);
         p->contexts++;

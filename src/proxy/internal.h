@@ -18,6 +18,7 @@ enum {
         PX_TEXT_MAX = 256 << 10,  /* of texts one px may hold */
         PX_TARGETS = 16,          /* per request */
         PX_CHALLENGES = 8192,     /* octets of foreign challenges that a 401/407 collects */
+        PX_AWAY = 1024,           /* responses that wait for a flow or a name */
         PX_SENDING_ACKS = 4096,   /* ACKs that wait for a flow or a name: no transaction bounds them */
         ARENA_LIMIT = 256 << 10,  /* edits and texts of one write */
         VIA_OWN_MAX = 512,        /* of the role's own Via parameters */
@@ -95,7 +96,7 @@ struct bl_px {
         uint8_t depth;               /* px_enter without px_leave */
         bool is_ack, cancelled;
         bool ours_upstream;            /* the neighbour it came from is belay: it may see 430 and 503 */
-        bool via_linked;               /* its flow was known to be the domain that its Via names */
+        bool via_linked;               /* its flow was known to be the domain, or is the address, that its Via names */
         bool trying;                   /* 100 was sent or is to come */
         bool starting;                 /* branches are being started: a failure at once is looked at afterwards */
         bool no_more;                  /* after a 6xx: no further targets */
@@ -123,7 +124,9 @@ struct bl_proxy {
         struct bl_hops *hops;
         struct bl_arena *arena; /* edits; reset when nobody writes any more */
         unsigned arena_users;
-        struct bl_link all; /* every px */
+        struct bl_link all;  /* every px */
+        struct bl_link away; /* responses on their way by a flow that is to be opened */
+        unsigned n_away;
         size_t contexts, acks, kept_octets, kept_limit;
         bl_us t1, timer_c;
         uint64_t loop_seed;
@@ -195,6 +198,7 @@ void px_answer_local(struct bl_px *px, unsigned status, const char *reason, stru
 /* By the server transaction; when its flow has gone, by another of the same domain. */
 void px_send_upstream(struct bl_px *px, unsigned status, struct bl_buf *b);
 void px_reply_upstream(struct bl_px *px, const struct bl_response *r); /* one made here */
+void proxy_away_drop(struct bl_proxy *p);
 
 /* best.c */
 void px_best_offer(struct bl_px *px, unsigned status, const struct bl_msg *m, bl_flow_id from, struct px_branch *b,

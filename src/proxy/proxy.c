@@ -190,6 +190,7 @@ struct bl_proxy *bl_proxy_new(struct env *env, const struct bl_proxy_conf *conf,
         if (bl_str_u32(conf->max_breadth, &p->breadth) < 0 || p->breadth == 0)
                 p->breadth = DEFAULT_BREADTH;
         bl_list_init(&p->all);
+        bl_list_init(&p->away);
         init_names(p);
         p->arena = bl_arena_new(ARENA_LIMIT);
         if (p->arena)
@@ -214,6 +215,7 @@ void bl_proxy_free(struct bl_proxy *p)
         {
                 px_free(BL_CONTAINER(l, struct bl_px, link));
         }
+        proxy_away_drop(p);
         if (p->hops)
                 bl_hops_free(p->hops);
         p->hops = NULL;

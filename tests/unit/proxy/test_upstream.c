@@ -78,11 +78,60 @@ static void a_via_of_a_domain_not_linked_moves_nothing(void **state)
         }
 }
 
+/* No other flow of the domain: one is opened to what RFC 3263 section 5 gives for the sent-by, a name or a number. */
+static void one_is_opened_to_the_sent_by(void **state)
+{
+        static const char *const methods[] = {"INVITE", "BYE", "BYE"};
+        (void)state;
+        for (unsigned i = 0; i < 3; i++) {
+                struct bl_trust trust[2];
+                char ip[BL_ADDR_TEXT];
+                struct bl_sb b = BL_SB(ip);
+                struct rig *r = rig_with_edges(trust);
+                struct bl_addr at = sim_addr(r->ep[ALICE]->node, 0);
+                trust[0].domain = BL_STR("alice.test");
+                r->ep[ALICE]->flow = rig_open(r, ALICE, BL_TCP);
+                bl_addr_put_ip(&b, &at);
+                bl_sb_addc(&b, 0);
+                say_by_edge(r, methods[i], i < 2 ? "alice.test" : ip);
+                const struct got *g = got(r, BOB, methods[i]);
+                sim_cut_between(r->ep[ALICE]->node, r->node, SIM_CUT_RESET);
+                run_ms(r, 50);
+                got_none(r, ALICE, "SIP/2.0 200");
+                answer(r, BOB, g, 200, "b", "X: y\r\n");
+                assert_true(contains(got(r, ALICE, "SIP/2.0 200 "), "branch=z9hG4bKx"));
+                got_none(r, CAROL, "SIP/2.0 ");
+                assert_int_equal(sim_counter(r->node, "belay_rig_responses_moved_total", NULL), 1);
+                rig_end(r);
+        }
+}
+
+/* The far end is not there any more: the answer is lost, and nothing is left of it. */
+static void nobody_is_there_any_more(void **state)
+{
+        struct bl_trust trust[2];
+        struct rig *r = rig_with_edges(trust);
+        (void)state;
+        trust[0].domain = BL_STR("alice.test");
+        r->ep[ALICE]->flow = rig_open(r, ALICE, BL_TCP);
+        say_by_edge(r, "BYE", "alice.test");
+        const struct got *g = got(r, BOB, "BYE");
+        sim_kill(r->ep[ALICE]->node, SIM_KILL_RESET);
+        run_ms(r, 50);
+        answer(r, BOB, g, 200, "b", "");
+        run_ms(r, 5000);
+        assert_int_equal(sim_counter(r->node, "belay_rig_responses_moved_total", NULL), 0);
+        assert_int_equal(bl_proxy_contexts(r->p), 0);
+        rig_end(r);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(another_edge_gets_it),
                 cmocka_unit_test(a_via_of_a_domain_not_linked_moves_nothing),
+                cmocka_unit_test(one_is_opened_to_the_sent_by),
+                cmocka_unit_test(nobody_is_there_any_more),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
