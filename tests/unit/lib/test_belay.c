@@ -175,14 +175,14 @@ static void test_run_until_a_timer_stops_it(void **state)
         struct seen s = {0};
         struct tick late = {&s, 2}, early = {&s, 1}, never = {&s, 3};
         struct belay_timer *t, *kept;
-        assert_int_equal(belay_timer_start(b, 20, tick, &late, &t), 0);
         assert_int_equal(belay_timer_start(b, 5, tick, &early, NULL), 0);
         assert_int_equal(belay_timer_start(b, 10, tick, &never, &t), 0);
         assert_int_equal(belay_timer_start(b, 3600000, tick, &never, &kept), 0);
         belay_timer_stop(t);
         while (s.n < 1)
                 assert_int_equal(belay_step(b, -1), 1);
-        s.stop = true;
+        s.stop = true; /* before the second begins: a busy machine may be late for both */
+        assert_int_equal(belay_timer_start(b, 20, tick, &late, NULL), 0);
         assert_int_equal(belay_run(b), 0); /* what was begun in steps may go on so */
         assert_int_equal(s.n, 2);
         assert_int_equal(s.order[0], 1);
