@@ -1,7 +1,11 @@
 /*
- * The load: REGISTERs or whole calls over UDP through one node, a window of them at a time, both ends played here.
+ * The load: REGISTERs or whole calls over UDP or TLS through one node, a window of them at a time, both ends played
+ * here.
  *
- *      bench/load register|digest|call SERVER:PORT COUNT WINDOW PORT_A PORT_B
+ *      bench/load register|digest|call [tls:]SERVER:PORT COUNT WINDOW PORT_A PORT_B
+ *
+ * TLS: calls go over one connection at each side, as between proxies, so that several messages share a record;
+ * REGISTERs over 64, as from UAs, a message in each record.
  *
  * register: refreshes of 1000 users, each one message in and one out; digest: the same with Authorization, one nonce,
  * counts rising. call: INVITE 180 200 ACK BYE 200 from port A to a UA at port B, which registered first: 6 messages
@@ -9,6 +13,7 @@
  * would be none.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +24,19 @@
 
 #include "auth/digest_client.h"
 #include "base/mem.h"
+#include "bench/tls_client.h"
+#include "sip/frame.h"
 #include "sip/msg.h"
 
-enum { USERS = 1000, BATCH = 32, SIZE = 4096 };
+enum { USERS = 1000, BATCH = 32, SIZE = 4096, STREAM = 1 << 18, CONNS = 64 };
+
+struct stream { /* a TLS connection */
+        struct tls_client c;
+        bool corked;
+        size_t n;
+        struct bl_frame_state frame;
+        char octets[STREAM];
+};
 
 struct side { /* one socket, its queue of datagrams to send */
         int fd;
@@ -30,6 +45,8 @@ struct side { /* one socket, its queue of datagrams to send */
         struct iovec oi[BATCH], ii[BATCH];
         char ob[BATCH][SIZE], ib[BATCH][SIZE];
         unsigned n_out;
+        struct stream *stream; /* TLS; NULL: UDP */
+        unsigned n_streams, turn, by[BATCH];
 };
 
 static struct side A, B;
@@ -55,9 +72,101 @@ static int open_side(struct side *s, uint16_t port, const struct sockaddr_in *to
                        : 0;
 }
 
+/* ---- TLS ---- */
+
+static const char *transport = "UDP";
+
+static void open_streams(struct side *s, unsigned n, const struct sockaddr_in *to)
+{
+        static gnutls_certificate_credentials_t nobody;
+        static gnutls_priority_t priority;
+        if (!nobody) {
+                nobody = tls_nobody();
+                gnutls_priority_init(&priority, TLS_PRIORITY, NULL);
+        }
+        s->stream = calloc(n, sizeof *s->stream);
+        s->n_streams = s->stream ? n : 0;
+        for (unsigned i = 0; i < s->n_streams; i++) {
+                tls_connect(&s->stream[i].c, to, nobody, priority, NULL);
+                fcntl(s->stream[i].c.fd, F_SETFL, O_NONBLOCK);
+        }
+}
+
+static void flush_streams(struct side *s)
+{
+        for (unsigned i = 0; i < s->n_out; i++) {
+                struct stream *t = &s->stream[s->by[i]];
+                if (!t->corked)
+                        gnutls_record_cork(t->c.s);
+                t->corked = true;
+                gnutls_record_send(t->c.s, s->oi[i].iov_base, s->oi[i].iov_len);
+        }
+        for (unsigned i = 0; i < s->n_out; i++) {
+                struct stream *t = &s->stream[s->by[i]];
+                if (t->corked && gnutls_record_uncork(t->c.s, GNUTLS_RECORD_WAIT) < 0)
+                        tls_die("send", 0);
+                t->corked = false;
+        }
+        s->n_out = 0;
+}
+
+static void cut(struct stream *t, void (*fn)(const struct bl_msg *))
+{
+        size_t at = 0;
+        for (;;) {
+                enum bl_frame_kind kind;
+                struct bl_str octets;
+                struct bl_msg *m;
+                int n = bl_frame_next(&t->frame, bl_str_make(t->octets + at, t->n - at), 65536, &kind, &octets);
+                if (n <= 0)
+                        break;
+                at += (size_t)n;
+                bl_arena_reset(arena);
+                if (kind == BL_FRAME_MESSAGE && bl_msg_parse(octets, false, arena, &m, NULL) == 0)
+                        fn(m);
+        }
+        memmove(t->octets, t->octets + at, t->n - at);
+        t->n -= at;
+}
+
+static void receive_streams(struct side *s, void (*fn)(const struct bl_msg *))
+{
+        for (unsigned i = 0; i < s->n_streams; i++) {
+                struct stream *t = &s->stream[i];
+                ssize_t n;
+                while ((n = gnutls_record_recv(t->c.s, t->octets + t->n, STREAM - t->n)) > 0) {
+                        t->n += (size_t)n;
+                        cut(t, fn);
+                }
+                if (n == 0 || (n < 0 && gnutls_error_is_fatal((int)n)))
+                        tls_die("the server closed a connection", (int)n);
+        }
+}
+
+static void wait_for(struct side *a, struct side *b)
+{
+        struct pollfd p[2 * CONNS];
+        nfds_t n = 0;
+        for (unsigned i = 0; i < a->n_streams; i++)
+                p[n++] = (struct pollfd){.fd = a->stream[i].c.fd, .events = POLLIN};
+        for (unsigned i = 0; i < b->n_streams; i++)
+                p[n++] = (struct pollfd){.fd = b->stream[i].c.fd, .events = POLLIN};
+        if (n == 0) {
+                p[n++] = (struct pollfd){.fd = a->fd, .events = POLLIN};
+                p[n++] = (struct pollfd){.fd = b->fd, .events = POLLIN};
+        }
+        (void)poll(p, n, 100);
+}
+
+/* ---- */
+
 static void flush(struct side *s)
 {
         unsigned at = 0;
+        if (s->stream) {
+                flush_streams(s);
+                return;
+        }
         while (at < s->n_out) {
                 int n = sendmmsg(s->fd, s->out + at, s->n_out - at, 0);
                 if (n > 0)
@@ -76,6 +185,7 @@ static char *room(struct side *s)
 static void queued(struct side *s, int n)
 {
         s->oi[s->n_out] = (struct iovec){s->ob[s->n_out], (size_t)n};
+        s->by[s->n_out] = s->turn;
         s->out[s->n_out].msg_hdr = (struct msghdr){.msg_iov = &s->oi[s->n_out], .msg_iovlen = 1};
         s->n_out++;
 }
@@ -86,6 +196,7 @@ static void send_register(unsigned long i)
 {
         struct side *s = strcmp(mode, "call") == 0 ? &B : &A; /* the callee's calls come by the flow it registered by */
         unsigned u = (unsigned)(i % USERS);
+        s->turn = s->n_streams ? u % s->n_streams : 0;
         char auth[1200] = "";
         if (session.active) {
                 char user[16];
@@ -98,7 +209,7 @@ static void send_register(unsigned long i)
         }
         char *p = room(s);
         queued(s, snprintf(p, SIZE,
-                           "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+                           "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/%s "
                            "127.0.0.1:%u;branch=z9hG4bKb%d-%lu;rport\r\nMax-Forwards: 70\r\n"
                            "From: <sip:u%u@example.com>;tag=f%u\r\nTo: <sip:u%u@example.com>\r\nCall-ID: "
                            "reg-%u-%d@bench.example.com\r\nCSeq: %u REGISTER\r\n"
@@ -106,7 +217,7 @@ static void send_register(unsigned long i)
                            "<sip:u%u@127.0.0.1:%u>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-%012u>"
                            "\"\r\nExpires: 3600\r\n"
                            "User-Agent: bench/1.0\r\nSupported: path\r\n%sContent-Length: 0\r\n\r\n",
-                           s->port, run_id, i, u, u, u, u, run_id, ++cseq[u], u, s->port, u, auth));
+                           transport, s->port, run_id, i, u, u, u, u, run_id, ++cseq[u], u, s->port, u, auth));
 }
 
 /* --- a call --- */
@@ -117,15 +228,16 @@ static const char SDP[] = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 12
 static void send_invite(unsigned long i)
 {
         char *p = room(&A);
-        queued(&A, snprintf(p, SIZE,
-                            "INVITE sip:u%lu@example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
-                            "127.0.0.1:%u;branch=z9hG4bKi%d-%lu;rport\r\nMax-Forwards: 70\r\n"
-                            "From: \"Bench\" <sip:caller@example.com>;tag=a%lu\r\nTo: "
-                            "<sip:u%lu@example.com>\r\nCall-ID: c%lu-%d@bench.example.com\r\nCSeq: 1 INVITE\r\n"
-                            "Contact: <sip:caller@127.0.0.1:%u>\r\nAllow: INVITE, ACK, BYE, CANCEL, "
-                            "OPTIONS\r\nSupported: outbound\r\nUser-Agent: bench/1.0\r\n"
-                            "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
-                            i % USERS, A.port, run_id, i, i, i % USERS, i, run_id, A.port, sizeof SDP - 1, SDP));
+        queued(&A,
+               snprintf(p, SIZE,
+                        "INVITE sip:u%lu@example.com SIP/2.0\r\nVia: SIP/2.0/%s "
+                        "127.0.0.1:%u;branch=z9hG4bKi%d-%lu;rport\r\nMax-Forwards: 70\r\n"
+                        "From: \"Bench\" <sip:caller@example.com>;tag=a%lu\r\nTo: "
+                        "<sip:u%lu@example.com>\r\nCall-ID: c%lu-%d@bench.example.com\r\nCSeq: 1 INVITE\r\n"
+                        "Contact: <sip:caller@127.0.0.1:%u>\r\nAllow: INVITE, ACK, BYE, CANCEL, "
+                        "OPTIONS\r\nSupported: outbound\r\nUser-Agent: bench/1.0\r\n"
+                        "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+                        i % USERS, transport, A.port, run_id, i, i, i % USERS, i, run_id, A.port, sizeof SDP - 1, SDP));
 }
 
 static int put_lines(char *p, size_t cap, const struct bl_msg *m, enum bl_hid id)
@@ -145,13 +257,13 @@ static void send_in_dialog(const struct bl_msg *m, const char *method, unsigned 
         bool routed = bl_msg_nameaddr(m, BL_H_RECORD_ROUTE, 0, &rr) == 0;
         (void)bl_msg_nameaddr(m, BL_H_CONTACT, 0, &contact);
         queued(&A, snprintf(p, SIZE,
-                            "%s %.*s SIP/2.0\r\nVia: SIP/2.0/UDP "
+                            "%s %.*s SIP/2.0\r\nVia: SIP/2.0/%s "
                             "127.0.0.1:%u;branch=z9hG4bK%c%d-%lu;rport\r\nMax-Forwards: 70\r\n%s%.*s%s"
                             "From: \"Bench\" <sip:caller@example.com>;tag=a%lu\r\nTo: %.*s\r\nCall-ID: %.*s\r\nCSeq: "
                             "%u %s\r\nContent-Length: 0\r\n\r\n",
-                            method, BL_STR_ARG(contact.uri.all), A.port, method[0], run_id, i, routed ? "Route: " : "",
-                            routed ? (int)rr.all.n : 0, routed ? rr.all.p : "", routed ? "\r\n" : "", i, BL_STR_ARG(to),
-                            BL_STR_ARG(m->call_id), seq, method));
+                            method, BL_STR_ARG(contact.uri.all), transport, A.port, method[0], run_id, i,
+                            routed ? "Route: " : "", routed ? (int)rr.all.n : 0, routed ? rr.all.p : "",
+                            routed ? "\r\n" : "", i, BL_STR_ARG(to), BL_STR_ARG(m->call_id), seq, method));
 }
 
 static void answer(const struct bl_msg *m, unsigned status, const char *phrase)
@@ -242,6 +354,10 @@ static void on_b(const struct bl_msg *m)
 
 static void receive(struct side *s, void (*fn)(const struct bl_msg *))
 {
+        if (s->stream) {
+                receive_streams(s, fn);
+                return;
+        }
         for (;;) {
                 for (unsigned i = 0; i < BATCH; i++) {
                         s->ii[i] = (struct iovec){s->ib[i], SIZE};
@@ -274,10 +390,9 @@ static int run(unsigned long target)
         double last = now();
         unsigned long before = finished;
         while (finished < target) {
-                struct pollfd p[2] = {{.fd = A.fd, .events = POLLIN}, {.fd = B.fd, .events = POLLIN}};
                 flush(&A);
                 flush(&B);
-                (void)poll(p, 2, 100);
+                wait_for(&A, &B);
                 receive(&A, on_a);
                 receive(&B, on_b);
                 if (finished != before) {
@@ -306,8 +421,7 @@ static int get_nonce(void)
         send_register(0);
         flush(&A);
         while (finished == 0 && now() < until) {
-                struct pollfd p = {.fd = A.fd, .events = POLLIN};
-                (void)poll(&p, 1, 100);
+                wait_for(&A, &B);
                 receive(&A, take_nonce);
         }
         int rc = finished ? 0 : 1;
@@ -318,24 +432,23 @@ static int get_nonce(void)
 int main(int argc, char **argv)
 {
         if (argc != 7) {
-                fputs("usage: load register|digest|call SERVER:PORT COUNT WINDOW PORT_A PORT_B\n", stderr);
+                fputs("usage: load register|digest|call [tls:]SERVER:PORT COUNT WINDOW PORT_A PORT_B\n", stderr);
                 return 2;
         }
         mode = argv[1];
         run_id = (int)getpid();
-        char host[64];
-        snprintf(host, sizeof host, "%s", argv[2]);
-        char *colon = strchr(host, ':');
-        if (!colon)
-                return 2;
-        *colon = 0;
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
-        inet_pton(AF_INET, host, &to.sin_addr);
+        bool tls = strncmp(argv[2], "tls:", 4) == 0;
+        struct sockaddr_in to = tls_address(argv[2] + (tls ? 4 : 0));
         unsigned long window = strtoul(argv[4], NULL, 10), total = strtoul(argv[3], NULL, 10);
         arena = bl_arena_new(1 << 20);
         if (open_side(&A, (uint16_t)atoi(argv[5]), &to) < 0 || open_side(&B, (uint16_t)atoi(argv[6]), &to) < 0) {
                 perror("load");
                 return 1;
+        }
+        if (tls) {
+                transport = "TLS";
+                open_streams(&A, strcmp(mode, "call") == 0 ? 1 : CONNS, &to);
+                open_streams(&B, 1, &to);
         }
         if (strcmp(mode, "digest") == 0 && get_nonce())
                 return 1;
