@@ -17,6 +17,7 @@
 enum {
         PLAIN = STREAM_READ + 2 * BL_TLS_RECORD, /* what one feed can become, a record begun earlier included */
         NAMES_MAX = 256 << 10,
+        NAME_MAX_OCTETS = 1024, /* longer than any host */
         TICKET_MAX = BL_RESUME_OCTETS,
         STALE_MS = 1000 /* with all places taken, a handshake that lasts longer makes room */
 };
@@ -62,6 +63,11 @@ static struct bl_creds *present_creds(struct worker *w)
         return c;
 }
 
+static struct bl_str name_of(const struct secure *x)
+{
+        return bl_str_make(x->name, x->n_name);
+}
+
 /* ---- ends ---- */
 
 static void say_failed(struct sock *s, const char *reason, const char *text)
@@ -76,7 +82,7 @@ static void say_failed(struct sock *s, const char *reason, const char *text)
         bl_addr_put(&remote, &f->remote);
         /* Anybody can fail at a listener of ours; that we fail elsewhere is worth a warning. */
         bl_log_ev(w->env.log, f->untold ? BL_LOG_INFO : BL_LOG_WARN, "tls_failed", BL_KS("remote", bl_sb_str(&remote)),
-                  BL_KZ("opened_by", f->untold ? "peer" : "us"), BL_KS("wanted", s->secure->name),
+                  BL_KZ("opened_by", f->untold ? "peer" : "us"), BL_KS("wanted", name_of(s->secure)),
                   BL_KZ("reason", reason), BL_KZ("error", text));
 }
 
@@ -109,8 +115,7 @@ void bl_secure_end(struct sock *s)
         not_shaking(s);
         s->secure = NULL;
         bl_tls_free(x->tls);
-        bl_pool_give(s->w->env.pool, (char *)x->name.p, x->name.n);
-        bl_pool_give(s->w->env.pool, x, sizeof(*x));
+        bl_pool_give(s->w->env.pool, x, sizeof(*x) + x->n_name);
 }
 
 void bl_secure_bye(struct sock *s)
@@ -126,21 +131,22 @@ int bl_secure_want(struct sock *s, const struct bl_target *to)
         struct worker *w = s->w;
         char text[BL_ADDR_TEXT];
         struct bl_sb b = BL_SB(text);
-        struct secure *x = bl_pool_zalloc(w->env.pool, sizeof(*x));
+        struct bl_str name = {0};
+        if (to) {
+                bl_addr_put(&b, &to->to);
+                name = to->sni.n ? to->sni : bl_sb_str(&b);
+        }
+        if (name.n > NAME_MAX_OCTETS)
+                return BL_EINVAL;
+        struct secure *x = bl_pool_zalloc(w->env.pool, sizeof(*x) + name.n);
         if (!x)
                 return BL_ENOMEM;
         s->secure = x;
         x->owner = s;
-        if (!to)
-                return 0;
-        bl_addr_put(&b, &to->to);
-        struct bl_str name = to->sni.n ? to->sni : bl_sb_str(&b);
-        char *copy = bl_pool_alloc(w->env.pool, name.n);
-        if (!copy)
-                return BL_ENOMEM;
-        memcpy(copy, name.p, name.n);
-        x->name = bl_str_make(copy, name.n);
-        x->ask_name = to->sni.n > 0;
+        x->n_name = (uint16_t)name.n;
+        if (name.n)
+                memcpy(x->name, name.p, name.n);
+        x->ask_name = to && to->sni.n;
         return 0;
 }
 
@@ -155,8 +161,8 @@ int bl_secure_begin(struct sock *s, bool server)
         if (server) {
                 how.ask = w->world->listeners[s->flow->listener].ask;
         } else {
-                how.sni = x->ask_name ? x->name : (struct bl_str){0};
-                how.session = bl_resume_get(w->resume, x->name);
+                how.sni = x->ask_name ? name_of(x) : (struct bl_str){0};
+                how.session = bl_resume_get(w->resume, name_of(x));
         }
         int rc = bl_tls_new(creds, w->env.pool, &how, s->fd, &x->tls);
         bl_creds_unref(creds);
@@ -193,7 +199,7 @@ static void keep_ticket(struct sock *s)
         struct worker *w = s->w;
         struct bl_sb b = {w->record, 0, BL_TLS_RECORD < most ? BL_TLS_RECORD : most, false};
         if (bl_tls_session(s->secure->tls, &b))
-                bl_resume_put(w->resume, s->secure->name, bl_sb_str(&b));
+                bl_resume_put(w->resume, name_of(s->secure), bl_sb_str(&b));
         explicit_bzero(w->record, b.n);
 }
 
@@ -219,6 +225,7 @@ static void done(struct sock *s)
         } else {
                 f->state = FLOW_UP;
                 f->untold = false;
+                x->since = 0;
                 if (!x->server)
                         keep_ticket(s);
                 w->env.ev->up(&w->env, bl_handle_id(w, f), &peer, f->user);
@@ -285,9 +292,9 @@ static bool deliver(struct sock *s, struct flow *f)
         if (!x->server)
                 keep_ticket(s);
         if (!bl_tls_partial(x->tls))
-                x->partial_at = 0;
-        else if (have || !x->partial_at)
-                x->partial_at = w->env.now;
+                x->since = 0;
+        else if (have || !x->since)
+                x->since = w->env.now;
         bl_tcp_watch(s);
         if (have) {
                 bl_count(w->recv_total);

@@ -161,7 +161,7 @@ static ssize_t put(struct sock *s)
 
 static void write_out(struct sock *s)
 {
-        bool moved = false;
+        bool moved = !s->blocked;
         s->blocked = false;
         while (s->queue) {
                 ssize_t sent = put(s);
@@ -179,10 +179,8 @@ static void write_out(struct sock *s)
                         return;
                 }
         }
-        if (!s->blocked)
-                s->blocked_at = 0;
-        else if (moved || !s->blocked_at)
-                s->blocked_at = s->w->env.now;
+        if (s->blocked && moved)
+                s->blocked_ms = (uint32_t)(s->w->env.now / 1000);
         bl_tcp_watch(s);
         after_write(s);
         if (!s->closing)
@@ -225,9 +223,11 @@ int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
 /* When that will have lasted too long; 0: nothing is held up. */
 static bl_us stuck_at(const struct sock *s)
 {
-        bl_us since = s->blocked_at, partial = s->secure ? s->secure->partial_at : 0;
-        if (partial && (!since || partial < since))
-                since = partial;
+        bl_us now = s->w->env.now, since = s->secure && s->flow && s->flow->state == FLOW_UP ? s->secure->since : 0;
+        if (s->blocked) {
+                bl_us blocked = now - BL_MS((uint32_t)(now / 1000) - s->blocked_ms);
+                since = since && since < blocked ? since : blocked;
+        }
         return since ? since + BL_MS(s->w->world->conf.stuck_timeout_ms) : 0;
 }
 

@@ -12,16 +12,16 @@ struct bl_tls {
         gnutls_session_t s;
         struct bl_creds *creds;
         struct bl_pool *pool;
-        int fd, error; /* error: the library's, of the last failure */
-        bool server, ready, broken, sending, said_bye;
-        bool ticket; /* client: one came */
-        /* where the fed octets end: inside a record's head, or so many octets before its end */
-        uint8_t n_head, head[HEAD];
-        uint16_t body_left;
         const char *in; /* fed and not used */
-        size_t in_n;
         char *stash;
-        size_t stash_n;
+        uint32_t in_n, stash_n;
+        int fd;
+        int16_t error; /* the library's, of the last failure */
+        bool server : 1, ready : 1, broken : 1, sending : 1, said_bye : 1;
+        bool ticket : 1; /* client: one came */
+        /* where the fed octets end: inside a record's head, or so many octets before its end */
+        uint8_t n_head, head_length[2];
+        uint16_t body_left;
 };
 
 /* ---- the library's transport ---- */
@@ -37,7 +37,7 @@ static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
                 n = t->in_n;
         memcpy(to, t->in, n);
         t->in += n;
-        t->in_n -= n;
+        t->in_n -= (uint32_t)n;
         return (ssize_t)n;
 }
 
@@ -232,10 +232,12 @@ static void track(struct bl_tls *t, struct bl_str s)
                         s = bl_str_from(s, n);
                         continue;
                 }
-                t->head[t->n_head++] = (uint8_t)*s.p;
+                if (t->n_head >= HEAD - 2)
+                        t->head_length[t->n_head - (HEAD - 2)] = (uint8_t)*s.p;
+                t->n_head++;
                 s = bl_str_from(s, 1);
                 if (t->n_head == HEAD) {
-                        t->body_left = (uint16_t)(t->head[3] << 8 | t->head[4]);
+                        t->body_left = (uint16_t)(t->head_length[0] << 8 | t->head_length[1]);
                         t->n_head = 0;
                 }
         }
@@ -245,13 +247,13 @@ void bl_tls_feed(struct bl_tls *t, struct bl_str octets)
 {
         track(t, octets);
         t->in = octets.p;
-        t->in_n = octets.n;
+        t->in_n = (uint32_t)octets.n;
 }
 
 int bl_tls_stash(struct bl_tls *t)
 {
         char *old = t->stash, *fresh = NULL;
-        size_t old_n = t->stash_n;
+        uint32_t old_n = t->stash_n;
         if (t->in_n) {
                 fresh = bl_pool_alloc(t->pool, t->in_n);
                 if (!fresh)
@@ -277,7 +279,7 @@ bool bl_tls_partial(const struct bl_tls *t)
 static int broken(struct bl_tls *t, int rc)
 {
         t->broken = true;
-        t->error = rc;
+        t->error = (int16_t)rc;
         if (rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR)
                 return errno ? -errno : BL_EGONE;
         if (rc == GNUTLS_E_PREMATURE_TERMINATION)
@@ -302,7 +304,7 @@ int bl_tls_handshake(struct bl_tls *t)
                 if (again(rc))
                         return -EAGAIN;
                 if (gnutls_error_is_fatal(rc)) {
-                        t->error = rc;
+                        t->error = (int16_t)rc;
                         (void)gnutls_alert_send_appropriate(t->s, rc);
                         return broken(t, rc);
                 }

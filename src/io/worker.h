@@ -39,13 +39,13 @@ struct sock;
 
 struct secure { /* a stream with TLS; see secure.c */
         struct sock *owner;
-        struct bl_tls *tls; /* NULL: not connected yet */
-        struct bl_str name; /* ours: whom we wanted, also the key of its sessions */
-        bool ask_name, server;
-        enum bl_tls_ask ask;
+        struct bl_tls *tls;     /* NULL: not connected yet */
         struct bl_link shaking; /* accepted, in worker.shaking */
-        bl_us since;            /* of the handshake */
-        bl_us partial_at;       /* since when half a record has been waiting for its rest; 0: none does */
+        bl_us since; /* of the handshake; once it is done: of half a record that waits for its rest, 0: none */
+        bool ask_name, server;
+        enum bl_tls_ask ask : 8;
+        uint16_t n_name;
+        char name[]; /* ours: whom we wanted, also the key of its sessions */
 };
 
 struct seg { /* one queued message of a stream, or one datagram that the socket had no room for */
@@ -72,21 +72,24 @@ struct sock {
         enum sock_kind kind : 8;
         uint8_t polled; /* events asked for */
         uint16_t listener;
-        bool wildcard; /* UDP listener on all addresses: datagrams carry their local one */
-        bool v6, closing;
-        bool want_writable; /* UDP: some flow was told BL_EFULL */
-        bool ended;         /* stream: our side is shut down */
-        bool blocked;       /* waits for room in the kernel */
+        bool wildcard : 1; /* UDP listener on all addresses: datagrams carry their local one */
+        bool v6 : 1, closing : 1;
+        bool want_writable : 1; /* UDP: some flow was told BL_EFULL */
+        bool ended : 1;         /* stream: our side is shut down */
+        bool blocked : 1;       /* waits for room in the kernel */
         uint8_t tries;
+        uint32_t written;     /* of the first in queue */
         struct flow *flow;    /* SOCK_UDP, SOCK_TCP; NULL: lingering, or a listener */
         struct bl_link dirty; /* has something to flush: in worker.dirty_udp or .dirty_tcp; closed: in worker.closed */
-        /* UDP: what waits in the batch */
-        int16_t first, last; /* into worker.out; -1 = none */
-        uint32_t queued;     /* octets in queue */
+        union {
+                struct {                     /* UDP: what waits in the batch */
+                        int16_t first, last; /* into worker.out; -1 = none */
+                };
+                uint32_t blocked_ms; /* streams, when blocked: since when no octet got out; the clock's lower bits */
+        };
+        uint32_t queued; /* octets in queue */
         /* streams: what is to be written; UDP: what the kernel had no room for */
         struct seg *queue, **queue_end;
-        uint32_t written;      /* of the first in queue */
-        bl_us blocked_at;      /* since when it got no octet rid */
         struct bl_timer timer; /* connect, handshake, stuck, drain, linger, accept pause */
         struct secure *secure; /* TLS; NULL: plain */
 };
