@@ -71,6 +71,7 @@ static void a_via_of_a_domain_not_linked_moves_nothing(void **state)
                 sim_cut_between(r->ep[i ? ALICE : DAVE]->node, r->node, SIM_CUT_RESET);
                 run_ms(r, 50);
                 answer(r, BOB, g, 200, "b", "");
+                got_none(r, ALICE, "SIP/2.0 200");
                 got_none(r, CAROL, "SIP/2.0 ");
                 got_none(r, DAVE, "SIP/2.0 ");
                 assert_int_equal(bl_proxy_contexts(r->p), 0);
