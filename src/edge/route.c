@@ -86,11 +86,27 @@ static void to_ua(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const 
         go(px, &t);
 }
 
-static bool has_flow(struct bl_edge *e, struct bl_str uri)
+static bool has_flow(struct bl_edge *e, struct bl_str uri, bool secure)
 {
         struct bl_sticky_found found[BL_STICKY_MAX];
         struct bl_sticky_query q = {.worker = e->env->worker, .max_rank = 2};
-        return bl_uri_parse(uri, &q.uri) == 0 && bl_sticky_find(e->node->sticky, &q, e->env->now, found) > 0;
+        if (bl_uri_parse(uri, &q.uri) < 0)
+                return false;
+        q.uri.scheme = secure ? BL_SCHEME_SIPS : q.uri.scheme;
+        return bl_sticky_find(e->node->sticky, &q, e->env->now, found) > 0;
+}
+
+/* To the UA behind P, by a flow of it here. */
+static void inbound(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p, struct bl_str uri)
+{
+        const struct bl_str ruri = bl_px_msg(px)->ruri;
+        bool sips = ruri.n > 5 && bl_str_ieq(bl_str_make(ruri.p, 5), BL_STR("sips:"));
+        if (!has_flow(e, uri, false))
+                edge_rebuild(e, px, f, p);
+        else if (sips && !has_flow(e, uri, true)) /* RFC 5630 section 5.3: the last hop is one, too */
+                bl_px_refuse(px, 480, "no_tls_to_the_ua", NONE, BL_STR("Warning: 380 belay \"SIPS Not Allowed\"\r\n"));
+        else
+                to_ua(e, px, f, p, uri);
 }
 
 /* Top Route is a P of this cluster whose MAC verified. */
@@ -120,10 +136,7 @@ static void by_p(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, struct 
                         edge_record_route(e, px, f, uri, p->na.uri.user, p->token.star, true,
                                           is_plain(e, p->token.domain)));
         } else if (edge_flow_is_core(e, f)) { /* inbound */
-                if (has_flow(e, uri))
-                        to_ua(e, px, f, p, uri);
-                else
-                        edge_rebuild(e, px, f, p);
+                inbound(e, px, f, p, uri);
         } else if (m->to_tag.n && has_d) { /* a UA without stickiness that opened a fresh flow */
                 edge_answer_goes(px, f, true, p->na.uri.user);
                 to_home(e, px, p->token.domain, p->pop, NONE);

@@ -10,6 +10,29 @@ static bool same_target(const struct bl_contact *a, const struct bl_contact *b)
         return a->instance.n && bl_str_eq(a->instance, b->instance);
 }
 
+static bool is_sips(struct bl_str uri)
+{
+        return uri.n > 5 && bl_str_ieq(bl_str_make(uri.p, 5), BL_STR("sips:"));
+}
+
+/* RFC 5630 section 5.3: what is asked of sips goes to sips Contacts only. */
+static bool is_fit(const struct job *j, const struct bl_contact *c)
+{
+        return c->expires_at > j->home->env->wall && (!is_sips(bl_px_msg(j->px)->ruri) || is_sips(c->uri));
+}
+
+/* The Contact as Request-URI: the scheme stays the caller's, for a sips Contact may be asked either way. */
+static struct bl_str ruri_of(struct job *j, const struct bl_contact *c)
+{
+        if (!is_sips(c->uri) || is_sips(bl_px_msg(j->px)->ruri))
+                return c->uri;
+        char *mem = bl_px_alloc(j->px, c->uri.n);
+        struct bl_sb b = {mem, 0, mem ? c->uri.n : 0, false};
+        bl_sb_addz(&b, "sip:");
+        bl_sb_add(&b, bl_str_from(c->uri, 5));
+        return b.over ? c->uri : bl_sb_str(&b);
+}
+
 /* Groups the live bindings by instance, in the order of their newest: fills slots and order. */
 static int group(struct job *j)
 {
@@ -21,13 +44,12 @@ static int group(struct job *j)
         memset(taken, 0, l->n);
         unsigned at = 0;
         for (unsigned i = 0; i < l->n && j->n_slots < BL_ARRAY_LEN(j->slot); i++) {
-                if (taken[i] || l->c[i].expires_at <= j->home->env->wall)
+                if (taken[i] || !is_fit(j, &l->c[i]))
                         continue;
                 struct slot *s = &j->slot[j->n_slots++];
                 s->first = at;
                 for (unsigned k = i; k < l->n; k++) {
-                        if (taken[k] || l->c[k].expires_at <= j->home->env->wall ||
-                            (k != i && !same_target(&l->c[i], &l->c[k])))
+                        if (taken[k] || !is_fit(j, &l->c[k]) || (k != i && !same_target(&l->c[i], &l->c[k])))
                                 continue;
                         taken[k] = true;
                         j->order[at++] = k;
@@ -49,7 +71,9 @@ static bool next_target(struct job *j, struct slot *s, struct bl_px_target *ret,
         if (s->used >= s->n)
                 return false;
         const struct bl_contact *c = binding(j, s, s->used++);
-        *ret = (struct bl_px_target){.ruri = c->uri, .push_routes = c->path, .q = c->q, .alt_routes = alt};
+        *ret = (struct bl_px_target){.ruri = ruri_of(j, c), .push_routes = c->path, .q = c->q, .alt_routes = alt};
+        if (c->path.n == 0)
+                ret->next = c->uri; /* as it registered, whatever scheme it is asked by */
         while (s->used < s->n && ret->n_alt < 8) {
                 const struct bl_contact *o = binding(j, s, s->used);
                 if (!bl_str_eq(o->uri, c->uri) || (o->path.n == 0) != (c->path.n == 0))
@@ -88,6 +112,11 @@ void home_targets(struct job *j)
         struct bl_px_target t;
         if (group(j) < 0) {
                 home_refuse(j->px, 503, "no_memory", HOME_NONE);
+                return;
+        }
+        if (j->n_slots == 0 && is_sips(bl_px_msg(j->px)->ruri)) {
+                bl_px_refuse(j->px, 480, "no_sips_contact", HOME_NONE,
+                             BL_STR("Warning: 380 belay \"SIPS Not Allowed\"\r\n"));
                 return;
         }
         if (j->n_slots == 0) { /* all of them expired, and the store has not swept yet */

@@ -41,6 +41,8 @@ enum bl_send_flags {
         BL_SEND_PINNED = 2, /* only by `flow` */
         BL_SEND_BELAY = 4,  /* the neighbour is known to understand redirects and to answer 100 at once: failover_after
                                holds from the start */
+        BL_SEND_SECURE =
+                128, /* over TLS only, whatever the URI's scheme: the Request-URI is sips (RFC 5630 section 5.3) */
         BL_SEND_NO_REDIRECT = 8, /* a 305 is a final response as any other */
         BL_SEND_ANY_OPEN = 16,   /* discovery: open a new flow even when one matches (D7). Those it opened are closed
                                     at its end, but for the one that the final response came by */

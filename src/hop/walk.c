@@ -43,6 +43,10 @@ static void spent(struct bl_send *s)
                 send_fail(s, 430, "flow_gone");
                 return;
         }
+        if (!all_transport && s->flags & BL_SEND_SECURE) { /* RFC 5630 section 5.3 */
+                send_fail(s, 480, "no_tls_route");
+                return;
+        }
         if (!all_transport || s->once || s->flags & BL_SEND_ONE_ROUND) {
                 send_fail(s, 503, "no_route");
                 return;
@@ -82,6 +86,8 @@ static bool leg_choice(const struct bl_send *s, struct hop_choice *w)
         *w = (struct hop_choice){.flags = s->flags, .not_flow = s->not_flow, .spread = s->spread, .octets = s->octets};
         if (!leg_uri(s, &w->u))
                 return false;
+        if (s->flags & BL_SEND_SECURE) /* as if it were written sips: TLS flows, TLS targets, and nothing else */
+                w->u.scheme = BL_SCHEME_SIPS;
         bool counts = s->leg_redirect >= 0 || (s->flags & BL_SEND_USE_MADDR);
         w->maddr = counts && bl_uri_param(&w->u, BL_STR("maddr"), NULL);
         return true;

@@ -53,6 +53,31 @@ static int received_route(const struct px_branch *b, struct bl_str *ret_uri)
 
 /* --- where to: 16.6 steps 6 and 7 --- */
 
+static bool is_sips(struct bl_str uri)
+{
+        return uri.n > 5 && bl_str_ieq(bl_str_make(uri.p, 5), BL_STR("sips:"));
+}
+
+/*
+ * What is asked of sips goes over TLS on every hop, and comes back so: our Record-Route says sips, too (16.6 step 4;
+ * RFC 5630 section 5.3).
+ */
+static int secure(struct px_branch *b, struct bl_str ruri)
+{
+        struct bl_str rr = b->t.record_route;
+        if (!is_sips(ruri) && !is_sips(b->next_uri))
+                return 0;
+        b->t.send_flags |= BL_SEND_SECURE;
+        if ((!is_sips(ruri) && !is_sips(b->top)) || rr.n < 5 || !bl_str_ieq(bl_str_make(rr.p, 5), BL_STR("<sip:")))
+                return 0;
+        char *mem = bl_px_alloc(b->px, rr.n + 1);
+        struct bl_sb out = {mem, 0, mem ? rr.n + 1 : 0, false};
+        bl_sb_addz(&out, "<sips:");
+        bl_sb_add(&out, bl_str_from(rr, 5));
+        b->t.record_route = bl_sb_str(&out);
+        return out.over ? BL_ENOMEM : 0;
+}
+
 /* 0 and *ret_u, the URI that chooses the flow; or the status that the target ends with. */
 static unsigned plan(struct px_branch *b, struct bl_uri *ret_u)
 {
@@ -75,7 +100,7 @@ static unsigned plan(struct px_branch *b, struct bl_uri *ret_u)
                 return 400;
         if (ret_u->scheme != BL_SCHEME_SIP && ret_u->scheme != BL_SCHEME_SIPS)
                 return 416; /* nothing that could be resolved (section 21.4.14) */
-        return 0;
+        return secure(b, ruri) < 0 ? 503 : 0;
 }
 
 /* --- a try's request --- */
@@ -210,6 +235,20 @@ static void choose_sent_by(struct px_branch *b, const struct bl_try *t)
         b->sent_by = bl_px_str(b->px, bl_sb_str(&s));
 }
 
+/* RFC 5923 section 4: the far end may send its own requests by the connection that we opened; it knows who we are by
+ * the certificate that we have for our TLS listener. Towards those that have not proven who they are there is nothing
+ * to offer. */
+static struct bl_str alias(const struct bl_proxy *p, const struct bl_try *t)
+{
+        const struct bl_flows_conf *c = &p->conf->flow;
+        const struct bl_flow *f = t->tp == BL_TLS ? bl_flow_get(p->flows, t->flow) : NULL;
+        for (unsigned i = 0; f && f->ours && bl_flow_proven(f) && i < c->n_listeners; i++) {
+                if (c->listeners[i].tp == BL_TLS)
+                        return BL_STR(";alias");
+        }
+        return (struct bl_str){NULL, 0};
+}
+
 static int edit_via(struct px_branch *b, const struct bl_try *t, struct bl_edits *e)
 {
         struct bl_proxy *p = b->px->p;
@@ -226,9 +265,9 @@ static int edit_via(struct px_branch *b, const struct bl_try *t, struct bl_edits
                 if (own.over)
                         return BL_ELIMIT;
         }
-        struct bl_str via =
-                BL_CAT(e->arena, BL_STR("SIP/2.0/"), bl_tp_name(t->tp), BL_STR(" "), b->sent_by, BL_STR(";branch="),
-                       b->id, BL_STR(";rport"), p->conf->via_extra, bl_txns_via_param(p->txns), bl_sb_str(&own));
+        struct bl_str via = BL_CAT(e->arena, BL_STR("SIP/2.0/"), bl_tp_name(t->tp), BL_STR(" "), b->sent_by,
+                                   BL_STR(";branch="), b->id, BL_STR(";rport"), p->conf->via_extra, alias(p, t),
+                                   bl_txns_via_param(p->txns), bl_sb_str(&own));
         if (!via.n || edit_received(b->px, e) < 0)
                 return BL_ENOMEM;
         bl_edit_push(e, BL_H_VIA, via);

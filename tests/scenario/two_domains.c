@@ -110,7 +110,36 @@ static void b_cannot_open_to_a(struct world *w)
         (void)at_joe;
 }
 
+/* RFC 5923: we offer our connection to whoever has proven itself, and take up such an offer only from them: a name in a
+ * Via is none. */
+static void alias(struct world *w)
+{
+        struct phone *joe = at(w, "joe", "a.com"), *bob = at(w, "bob", "b.com");
+        leg_hang_up(phone_talk(joe, bob, NULL));
+        MUST(w, text_has(text_header(world_last(w, w->home[1]->node, w->home[2]->node, "INVITE"), "Via"), ";alias"));
+        MUST(w, !text_has(text_header(world_last(w, w->home[2]->node, bob->node, "INVITE"), "Via"), ";alias"));
+        sim_certs(eve->node, NULL, 0);
+        bl_flow_id f = raw_open(eve, BL_TLS, w->home[1]->node);
+        raw_send(eve, f,
+                 "MESSAGE sip:joe@a.com SIP/2.0\nVia: SIP/2.0/$TP evil.com;branch=$BRANCH;rport;alias\n"
+                 "Max-Forwards: 70\nFrom: <sip:eve@evil.com>;tag=$TAG\nTo: <sip:joe@a.com>\nCall-ID: $CALL\n"
+                 "CSeq: $N MESSAGE\n");
+        raw_expect(eve, "SIP/2.0 407");
+        struct ask *a = phone_ask(joe, BL_M_MESSAGE, "sip:zoe@evil.com");
+        WAIT(w, a->status, 60);
+        MUST(w, a->status >= 480);
+        MUST_EQ(w, raw_count(eve, "MESSAGE"), 0);
+}
+
 /* ---- who may ---- */
+
+static void eve_lives_at_evil(struct world *w)
+{
+        each_proves_its_own(w);
+        eve = raw_new(w, "eve");
+        world_cert(eve->node, "sip:evil.com", NULL);
+        world_publish(w, "evil.com", eve->node);
+}
 
 static void ask_home(struct raw *r, bl_flow_id f, const char *from, const char *to)
 {
@@ -119,14 +148,6 @@ static void ask_home(struct raw *r, bl_flow_id f, const char *from, const char *
                  "MESSAGE sip:%s SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\nMax-Forwards: 70\n"
                  "From: <sip:%s>;tag=$TAG\nTo: <sip:%s>\nCall-ID: $CALL\nCSeq: $N MESSAGE\n",
                  to, from, to);
-}
-
-static void eve_lives_at_evil(struct world *w)
-{
-        each_proves_its_own(w);
-        eve = raw_new(w, "eve");
-        world_cert(eve->node, "sip:evil.com", NULL);
-        world_publish(w, "evil.com", eve->node);
 }
 
 /* Whoever proves its domain may call our users in its own name, and nobody else's, and is no relay's guest. */
@@ -302,6 +323,7 @@ int main(int argc, char **argv)
         struct story stories[] = {
                 TWO(a_thousand_calls_in_both_directions, each_proves_its_own, domains),
                 TWO(b_cannot_open_to_a, each_proves_its_own, b_knows_no_way),
+                TWO(alias, eve_lives_at_evil, domains),
                 TWO(any_domain_that_proves_itself, eve_lives_at_evil, domains),
                 TWO(only_listed_ones, eve_lives_at_evil, in_listed),
                 TWO(none_at_all, eve_lives_at_evil, in_none),
@@ -311,6 +333,6 @@ int main(int argc, char **argv)
                 TWO(two_domains_of_one_home, it_proves_both, one_home_for_both),
         };
         stories[0].seeds = 1;
-        stories[8].conf.homes = 1;
+        stories[9].conf.homes = 1;
         return world_main(argc, argv, stories, BL_ARRAY_LEN(stories));
 }
