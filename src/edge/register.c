@@ -32,6 +32,32 @@ static struct bl_str reg_id_of(const struct bl_nameaddr *c)
         return v;
 }
 
+/* None is a P. Of several the first that is to stay is whom P is made for: a phone whose address changed removes the
+ * old one in the same request. */
+static bool contacts_ok(struct bl_edge *e, struct bl_px *px, struct parsed *p)
+{
+        const struct bl_str none = {NULL, 0};
+        struct bl_values it = {0};
+        bool found = false;
+        while (bl_msg_values(bl_px_msg(px), BL_H_CONTACT, &it)) {
+                struct bl_nameaddr na;
+                struct bl_str v;
+                uint32_t s = 1;
+                if (bl_nameaddr_parse(it.value, &na) < 0 || na.star)
+                        continue; /* what does not parse the home refuses */
+                if (edge_host_is_cluster(e, na.uri.host)) {
+                        bl_px_refuse(px, 403, "p_in_contact", none, none);
+                        return false;
+                }
+                bool goes = bl_nameaddr_param(&na, BL_STR("expires"), &v) && bl_str_u32(v, &s) == 0 && s == 0;
+                if (!found && !goes) {
+                        p->contact = na;
+                        found = true;
+                }
+        }
+        return true;
+}
+
 /* Guards that need no P. False: answered. */
 static bool guard(struct bl_edge *e, struct bl_px *px, struct parsed *p)
 {
@@ -67,11 +93,7 @@ static bool guard(struct bl_edge *e, struct bl_px *px, struct parsed *p)
                 bl_px_refuse(px, 400, "bad_contact", BL_STR("Contact does not parse"), (struct bl_str){NULL, 0});
                 return false;
         }
-        if (p->n_contacts && !p->contact.star && edge_host_is_cluster(e, p->contact.uri.host)) {
-                bl_px_refuse(px, 403, "p_in_contact", (struct bl_str){NULL, 0}, (struct bl_str){NULL, 0});
-                return false;
-        }
-        return true;
+        return contacts_ok(e, px, p);
 }
 
 static bool unescape(struct bl_px *px, struct bl_str s, struct bl_str *ret)

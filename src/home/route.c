@@ -1,10 +1,10 @@
 /*
  * Requests other than REGISTER (protocol.md section 5): who sends it, may he, and where it goes.
  *
- *   inside a dialog, our Record-Route on top with a `d` that verifies    on along the rest of Route, or to the remote
- * target from an edge of ours                                                 From was checked there: as authenticated
- *   from a peer domain                                                   by its Request-URI alone, to our users only
- *   anyone else                                                          407; then to our users, or out
+ *   inside a dialog, our Record-Route on top, its `d` verifies    on along the rest of Route, or to the remote target
+ *   without To tag, from an edge of ours                          From was checked there: as authenticated
+ *   from a peer domain                                            by its Request-URI alone, to our users only
+ *   anyone else                                                   407; then to our users, or out
  *
  * A Route that names an edge is passed on only in the first case: only we push a P without `d`, from the location
  * store.
@@ -312,10 +312,11 @@ static bool is_peer(const struct bl_home *h, struct bl_flow *f, struct bl_str fr
 }
 
 static enum sender sender_of(const struct bl_home *h, const struct bl_home_domain *from, struct bl_flow *f,
-                             struct bl_str from_host)
+                             struct bl_str from_host, bool in_dialog)
 {
         bool via;
-        if (from && home_flow_is_edge(from, f, &via))
+        /* With a To tag the edge did not look at From: there only our own `d` would have spoken for the sender. */
+        if (from && !in_dialog && home_flow_is_edge(from, f, &via))
                 return SENDER_EDGE;
         return is_peer(h, f, from_host) ? SENDER_PEER : SENDER_UNKNOWN;
 }
@@ -347,7 +348,7 @@ void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f)
                 bl_px_drop(px);
                 return;
         }
-        switch (sender_of(h, from_domain, f, from.uri.host)) {
+        switch (sender_of(h, from_domain, f, from.uri.host, m->to_tag.n > 0)) {
         case SENDER_EDGE:
                 by_ruri(j, &top, false);
                 return;

@@ -253,6 +253,26 @@ static void a_registered_user_stays_herself(struct world *w)
         joe_is_unharmed(&s);
 }
 
+/* Section 5: inside a dialog the edge does not look at From, so a To tag must not count as having been looked at. With
+ * the Routes of a call that she was in, mallory speaks as joe to somebody else. */
+static void a_to_tag_speaks_for_nobody(struct world *w)
+{
+        struct scene s = scene_of(w);
+        char call[256], routes[2048];
+        copy(call, sizeof(call), text_header(world_last(w, NULL, s.bob->node, "INVITE"), "Call-ID"));
+        snprintf(routes, sizeof(routes), "Route: <%s>, <sip:example.com;lr>\n", s.p_d);
+        for (unsigned i = 0; i < 2; i++) {
+                raw_send(s.mallory, s.flow,
+                         "MESSAGE %s SIP/2.0\nVia: SIP/2.0/$TP $ME;branch=$BRANCH;rport\nMax-Forwards: 70\n%s"
+                         "From: <sip:joe@example.com>;tag=$TAG\nTo: <%s>;tag=x\nCall-ID: %s\nCSeq: $N MESSAGE\n",
+                         s.bob->aor, routes, s.bob->aor, call);
+                refused(&s, "SIP/2.0 407");
+                snprintf(routes, sizeof(routes), "Route: <%s>\n", s.p_d); /* the edge finds the home by itself, too */
+        }
+        MUST_EQ(w, world_seen(w, NULL, s.bob->node, "MESSAGE"), 0);
+        joe_is_unharmed(&s);
+}
+
 /* Section 3.2, EVIL maddr: a maddr in somebody's Route links nobody and leads nowhere. */
 static void an_evil_maddr(struct world *w)
 {
@@ -349,6 +369,7 @@ int main(int argc, char **argv)
                 {.tls_too = true, .name = "crafted_routes_from_outside", .tell = crafted_routes_from_outside},
                 {.tls_too = true, .name = "crafted_routes_at_the_home", .tell = crafted_routes_at_the_home},
                 {.tls_too = true, .name = "a_registered_user_stays_herself", .tell = a_registered_user_stays_herself},
+                {.name = "a_to_tag_speaks_for_nobody", .tell = a_to_tag_speaks_for_nobody},
                 {.tls_too = true, .name = "an_evil_maddr", .tell = an_evil_maddr},
                 {.tls_too = true,
                  .name = "a_path_from_a_stranger",

@@ -300,6 +300,23 @@ static void p_with_two_contacts(struct world *w)
         refused_here(ua, "SIP/2.0 403");
 }
 
+/* A phone whose address changed: the old Contact goes, the new one comes, in one request. None may be a P. */
+static void an_old_contact_and_a_new_one(struct world *w)
+{
+        struct raw *ua = raw_new(w, "ua");
+        bl_flow_id f = raw_open(ua, w->conf.tp, w->edge[1]->node);
+        send_register(ua, f,
+                      (struct reg){.contact = "<sip:joe@192.0.2.77>;expires=0, <sip:joe@192.0.2.78>;expires=600"});
+        struct raw_msg *m = raw_expect(home, "REGISTER");
+        char lines[2048];
+        snprintf(lines, sizeof(lines), "Contact: <sip:joe@192.0.2.78>;expires=600\nPath: %s\n", raw_list(m, "Path"));
+        raw_reply(m, 200, lines);
+        raw_expect(ua, "SIP/2.0 200");
+        MUST_EQ(w, bound(w->edge[1]), 1);
+        send_register(ua, f, (struct reg){.contact = "<sip:joe@192.0.2.78>, <sip:joe+e1+Eabcdef@edge.example.com>"});
+        refused_here(ua, "SIP/2.0 403");
+}
+
 /* A P of a key that was rotated away: sticky UAs start over at the cluster, plain ones get a new P. */
 static void an_unknown_key(struct world *w)
 {
@@ -519,6 +536,7 @@ int main(int argc, char **argv)
                 {.name = "a_backup_in_another_zone", .tell = a_backup_in_another_zone, .conf = zones},
                 IS(request_uri_and_to),
                 IS(p_with_two_contacts),
+                IS(an_old_contact_and_a_new_one),
                 IS(an_unknown_key),
                 {.name = "any_survivor_will_do",
                  .tell = any_survivor_will_do,
