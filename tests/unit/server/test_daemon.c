@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/file.h"
 #include "io/sockaddr.h"
 #include "server/daemon.h"
-#include "io/file.h"
 
 struct child {
         pid_t pid;

@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "io/sockaddr.h"
 #include "io/file.h"
+#include "io/sockaddr.h"
 #include "server/stack.h"
 
 static char said[4096];
