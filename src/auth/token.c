@@ -36,21 +36,32 @@ static bool is_node(struct bl_str s)
 
 static void add_lower(struct bl_sb *b, struct bl_str s)
 {
+        char *to = bl_sb_room(b, s.n);
+
+        if (!to)
+                return;
         for (size_t i = 0; i < s.n; i++)
-                bl_sb_addc(b, bl_lower(s.p[i]));
+                to[i] = bl_lower(s.p[i]);
+        b->n += s.n;
 }
 
-/* RFC 4648 base32 in lower case: survives those who fold the case of URI parameters, which are compared without. */
+/* RFC 4648 base32 in lower case: survives those who fold the case of URI parameters, which are compared without. What
+ * does not fill a digit is left out. */
 static void add_base32(struct bl_sb *b, const uint8_t *octets, size_t n)
 {
+        size_t digits = n * 8 / 5;
+        char *to = bl_sb_room(b, digits);
         uint32_t bits = 0;
         unsigned have = 0;
 
+        if (!to)
+                return;
         for (size_t i = 0; i < n; i++) {
                 bits = bits << 8 | octets[i];
                 for (have += 8; have >= 5; have -= 5)
-                        bl_sb_addc(b, "abcdefghijklmnopqrstuvwxyz234567"[bits >> (have - 5) & 31]);
+                        *to++ = "abcdefghijklmnopqrstuvwxyz234567"[bits >> (have - 5) & 31];
         }
+        b->n += digits;
 }
 
 static void token_mac(const struct token_key *k, struct bl_str cluster, struct bl_str content, uint8_t ret[BL_TAG_LEN])

@@ -62,8 +62,8 @@ static bool contacts_ok(struct bl_edge *e, struct bl_px *px, struct parsed *p)
 static bool guard(struct bl_edge *e, struct bl_px *px, struct parsed *p)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_uri ruri;
-        if (bl_msg_nameaddr(m, BL_H_TO, 0, &p->to) < 0 || bl_uri_parse(m->ruri, &ruri) < 0) {
+        const struct bl_uri *ruri = &m->uri;
+        if (bl_msg_nameaddr(m, BL_H_TO, 0, &p->to) < 0) {
                 bl_px_refuse(px, 400, "bad_to", BL_STR("To does not parse"), (struct bl_str){NULL, 0});
                 return false;
         }
@@ -74,13 +74,13 @@ static bool guard(struct bl_edge *e, struct bl_px *px, struct parsed *p)
         }
         /* A phone that knows nothing of discovery put the redirect's Contact into the Request-URI (RFC 3261 8.1.3.4).
          */
-        p->restore = edge_host_is_cluster(e, ruri.host);
-        if ((!p->restore && !bl_host_eq(ruri.host, p->home->domain)) || (ruri.has_user && !p->restore)) {
+        p->restore = edge_host_is_cluster(e, ruri->host);
+        if ((!p->restore && !bl_host_eq(ruri->host, p->home->domain)) || (ruri->has_user && !p->restore)) {
                 bl_px_refuse(px, 403, "register_ruri", BL_STR("Request-URI Is Not the Domain of To"),
                              (struct bl_str){NULL, 0});
                 return false;
         }
-        if (p->restore && ruri.has_user) { /* P counts only as Route */
+        if (p->restore && ruri->has_user) { /* P counts only as Route */
                 bl_px_refuse(px, 403, "p_in_ruri", (struct bl_str){NULL, 0}, (struct bl_str){NULL, 0});
                 return false;
         }

@@ -176,8 +176,7 @@ static void by_from(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, unsi
 static bool answer_own(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_uri u;
-        if (m->method != BL_M_OPTIONS || bl_uri_parse(m->ruri, &u) < 0 || u.has_user || !edge_host_is_own(e, f, &u))
+        if (m->method != BL_M_OPTIONS || m->uri.has_user || !edge_host_is_own(e, f, &m->uri))
                 return false;
         if (!bl_px_require_ok(px))
                 return true;
@@ -197,9 +196,7 @@ static bool recover_strict(struct bl_edge *e, struct bl_px *px, struct p_uri *p)
 {
         const struct bl_msg *m = bl_px_msg(px);
         struct bl_str d;
-        struct bl_uri u;
-        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || bl_uri_parse(m->ruri, &u) < 0 || !u.has_user ||
-            !edge_host_is_cluster(e, u.host))
+        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || !m->uri.has_user || !edge_host_is_cluster(e, m->uri.host))
                 return false;
         *p = (struct p_uri){.na = {.all = bl_px_str(px, m->ruri), .angle = true}};
         if (bl_uri_parse(p->na.all, &p->na.uri) < 0 || !bl_uri_param(&p->na.uri, BL_STR("d"), &d))
@@ -213,9 +210,8 @@ static bool recover_strict(struct bl_edge *e, struct bl_px *px, struct p_uri *p)
 static bool p_elsewhere(struct bl_edge *e, struct bl_px *px)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_uri u;
         struct bl_nameaddr c;
-        if (bl_uri_parse(m->ruri, &u) == 0 && u.has_user && edge_host_is_cluster(e, u.host)) {
+        if (m->uri.has_user && edge_host_is_cluster(e, m->uri.host)) {
                 refuse(px, 403, "p_in_ruri", NONE);
                 return true;
         }

@@ -113,6 +113,9 @@ static int path_vector(struct bl_px *px, struct bl_str *ret)
         const struct bl_msg *m = bl_px_msg(px);
         struct bl_values it = {0};
         size_t n = 0;
+        *ret = HOME_NONE;
+        if (!bl_msg_has(m, BL_H_PATH))
+                return 0;
         while (bl_msg_values(m, BL_H_PATH, &it))
                 n += it.value.n + 2;
         char *mem = bl_px_alloc(px, n + 1);
@@ -137,20 +140,15 @@ static struct bl_str unquoted(struct bl_px *px, struct bl_str s)
         return bl_sb_str(&b);
 }
 
-static bool one_contact(struct job *j, struct bl_str value, struct bl_str path, struct wanted *w)
+static bool one_contact(struct job *j, const struct bl_nameaddr *na, struct bl_str path, struct wanted *w)
 {
         const struct bl_msg *m = bl_px_msg(j->px);
-        struct bl_nameaddr na;
         uint32_t s;
         if (w->n == CONTACTS) {
                 home_refuse(j->px, 403, "too_many_contacts", BL_STR("Too Many Contacts"));
                 return false;
         }
-        if (bl_nameaddr_parse(value, &na) < 0) {
-                home_refuse(j->px, 400, "bad_contact", BL_STR("Contact does not parse"));
-                return false;
-        }
-        if (na.star) { /* 10.3 step 6: alone, with Expires: 0 */
+        if (na->star) { /* 10.3 step 6: alone, with Expires: 0 */
                 if (bl_msg_count(m, BL_H_CONTACT) != 1 || bl_msg_u32(m, BL_H_EXPIRES, &s) < 0 || s != 0) {
                         home_refuse(j->px, 400, "bad_star", BL_STR("Contact: * needs Expires: 0 and no other Contact"));
                         return false;
@@ -163,20 +161,20 @@ static bool one_contact(struct job *j, struct bl_str value, struct bl_str path, 
                 w->n = 1;
                 return true;
         }
-        if (na.uri.has_user && home_host_is_edge(j->home, na.uri.host)) { /* P counts only as Route */
+        if (na->uri.has_user && home_host_is_edge(j->home, na->uri.host)) { /* P counts only as Route */
                 home_refuse(j->px, 403, "p_in_contact", HOME_NONE);
                 return false;
         }
-        struct said said = read_params(na.params);
+        struct said said = read_params(na->params);
         if (!expiry(j, said.expires, &s))
                 return false;
         struct bl_contact *c = &w->c[w->n++];
-        *c = (struct bl_contact){.uri = bl_px_str(j->px, na.uri.all),
+        *c = (struct bl_contact){.uri = bl_px_str(j->px, na->uri.all),
                                  .path = path,
                                  .q = q_of(said.q),
                                  .cseq = m->cseq.number,
                                  .call_id = bl_px_str(j->px, m->call_id),
-                                 .params = bl_px_str(j->px, na.params)};
+                                 .params = bl_px_str(j->px, na->params)};
         if (said.instance.p)
                 c->instance = unquoted(j->px, said.instance);
         uint32_t reg_id;
@@ -233,12 +231,13 @@ static void put_routes(struct job *j, struct bl_sb *b)
 {
         const struct bl_msg *m = bl_px_msg(j->px);
         struct bl_values it = {0};
-        while (bl_msg_values(m, BL_H_PATH, &it)) {
+        int n = 0;
+        for (; bl_msg_has(m, BL_H_PATH) && bl_msg_values(m, BL_H_PATH, &it); n++) {
                 bl_sb_addz(b, "Path: ");
                 bl_sb_add(b, it.value);
                 bl_sb_addz(b, "\r\n");
         }
-        for (int i = (int)bl_msg_count(m, BL_H_PATH) - 1; i >= 0; i--) {
+        for (int i = n - 1; i >= 0; i--) {
                 struct bl_nameaddr na;
                 if (bl_msg_nameaddr(m, BL_H_PATH, i, &na) < 0)
                         continue;
@@ -333,20 +332,25 @@ static void updated(struct job *j, int rc)
 static void store(struct job *j)
 {
         struct wanted w = {0};
-        struct bl_values it = {0};
+        struct bl_nameaddrs it;
         struct bl_str path;
         const struct bl_msg *m = bl_px_msg(j->px);
         if (path_vector(j->px, &path) < 0) {
                 home_refuse(j->px, 503, "no_memory", HOME_NONE);
                 return;
         }
-        while (bl_msg_values(m, BL_H_CONTACT, &it))
-                if (!one_contact(j, it.value, path, &w))
+        int rc;
+        bl_nameaddrs_init(&it, m, BL_H_CONTACT);
+        while ((rc = bl_nameaddrs_next(&it, m)) > 0)
+                if (!one_contact(j, &it.na, path, &w))
                         return;
+        if (rc < 0) {
+                home_refuse(j->px, 400, "bad_contact", BL_STR("Contact does not parse"));
+                return;
+        }
         if (!first_hop_ok(j))
                 return;
         struct bl_store *s = j->home->node->c.store;
-        int rc;
         if (w.n == 0 && !w.remove_all) /* a query, 10.2.3 */
                 rc = s->ops->lookup(s, j->home->env, j->aor, &j->op);
         else
@@ -390,14 +394,14 @@ static bool valid_edge(struct job *j, struct bl_flow *f)
 static bool guard(struct bl_home *h, struct bl_px *px, struct job *j)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_uri ruri;
         struct bl_nameaddr to;
-        if (bl_uri_parse(m->ruri, &ruri) < 0 || bl_msg_nameaddr(m, BL_H_TO, 0, &to) < 0) {
+        if (bl_msg_nameaddr(m, BL_H_TO, 0, &to) < 0) {
                 home_refuse(px, 400, "bad_to", BL_STR("To does not parse"));
                 return false;
         }
         j->domain = home_domain(h, to.uri.host);
-        if (!j->domain || (!bl_host_eq(ruri.host, j->domain->name) && !home_domain_has_edge(j->domain, ruri.host))) {
+        if (!j->domain ||
+            (!bl_host_eq(m->uri.host, j->domain->name) && !home_domain_has_edge(j->domain, m->uri.host))) {
                 home_refuse(px, 403, "unknown_domain", BL_STR("Not a Domain of This Registrar"));
                 return false;
         }

@@ -72,14 +72,11 @@ static void go(struct bl_px *px, const struct bl_px_target *t)
 }
 
 /* The value that goes with a trusted one where the two sides differ (RFC 5658): it is popped, too. */
-static void pop_second(struct bl_home *h, const struct bl_msg *m, struct top *t)
+static bool is_second(const struct bl_home *h, const struct bl_msg *m, const struct top *t, const struct bl_uri *u)
 {
-        struct bl_nameaddr na;
         struct bl_str d;
-        if (bl_msg_nameaddr(m, BL_H_ROUTE, (int)t->pop, &na) == 0 && !na.uri.has_user &&
-            bl_host_eq(na.uri.host, t->domain->name) && bl_uri_param(&na.uri, BL_STR("d"), &d) &&
-            bl_token_dialog_ok(h->node->c.keys, t->domain->name, m->call_id, d))
-                t->pop++;
+        return !u->has_user && bl_host_eq(u->host, t->domain->name) && bl_uri_param(u, BL_STR("d"), &d) &&
+               bl_token_dialog_ok(h->node->c.keys, t->domain->name, m->call_id, d);
 }
 
 /*
@@ -89,18 +86,19 @@ static void pop_second(struct bl_home *h, const struct bl_msg *m, struct top *t)
 static bool recover_strict(struct bl_home *h, struct bl_px *px, struct top *ret)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_uri u;
+        const struct bl_uri *u = &m->uri;
         struct bl_str d;
-        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || bl_uri_parse(m->ruri, &u) < 0 || u.has_user ||
-            !bl_uri_is_lr(&u))
+        if (m->to_tag.n == 0 || !bl_msg_has(m, BL_H_ROUTE) || u->has_user || !bl_uri_is_lr(u))
                 return false;
-        ret->domain = home_domain(h, u.host);
-        if (!ret->domain || !bl_uri_param(&u, BL_STR("d"), &d) ||
+        ret->domain = home_domain(h, u->host);
+        if (!ret->domain || !bl_uri_param(u, BL_STR("d"), &d) ||
             !bl_token_dialog_ok(h->node->c.keys, ret->domain->name, m->call_id, d) || bl_px_recover_strict(px) < 0)
                 return false;
         ret->trusted = true;
-        pop_second(h, bl_px_msg(px), ret);
-        ret->has_next = bl_msg_nameaddr(bl_px_msg(px), BL_H_ROUTE, (int)ret->pop, &ret->next) == 0;
+        m = bl_px_msg(px); /* as rewritten */
+        if (bl_msg_nameaddr(m, BL_H_ROUTE, 0, &ret->next) == 0 && is_second(h, m, ret, &ret->next.uri))
+                ret->pop++;
+        ret->has_next = bl_msg_nameaddr(m, BL_H_ROUTE, (int)ret->pop, &ret->next) == 0;
         return true;
 }
 
@@ -108,33 +106,37 @@ static bool recover_strict(struct bl_home *h, struct bl_px *px, struct top *ret)
 static bool read_top(struct bl_home *h, struct bl_px *px, struct bl_flow *f, struct top *ret)
 {
         const struct bl_msg *m = bl_px_msg(px);
-        struct bl_nameaddr na;
+        struct bl_nameaddrs it;
         *ret = (struct top){0};
         if (recover_strict(h, px, ret))
                 return true;
         *ret = (struct top){0};
-        int rc = bl_msg_nameaddr(m, BL_H_ROUTE, 0, &na);
-        if (rc == 0 && home_host_is_own(h, f, &na.uri)) {
+        bl_nameaddrs_init(&it, m, BL_H_ROUTE);
+        int rc = bl_nameaddrs_next(&it, m);
+        if (rc > 0 && home_host_is_own(h, f, &it.na.uri)) {
                 struct bl_str d;
                 ret->pop = 1;
-                ret->domain = home_domain(h, na.uri.host);
-                if (ret->domain && bl_uri_param(&na.uri, BL_STR("d"), &d)) {
+                ret->domain = home_domain(h, it.na.uri.host);
+                if (ret->domain && bl_uri_param(&it.na.uri, BL_STR("d"), &d)) {
                         if (!bl_token_dialog_ok(h->node->c.keys, ret->domain->name, m->call_id, d)) {
                                 home_refuse(px, 403, "bad_d", HOME_NONE);
                                 return false;
                         }
                         ret->trusted = m->to_tag.n > 0;
-                        if (ret->trusted)
-                                pop_second(h, m, ret);
                 }
-                rc = bl_msg_nameaddr(m, BL_H_ROUTE, (int)ret->pop, &na);
+                rc = bl_nameaddrs_next(&it, m);
+                if (rc > 0 && ret->trusted && is_second(h, m, ret, &it.na.uri)) {
+                        ret->pop++;
+                        rc = bl_nameaddrs_next(&it, m);
+                }
         }
-        if (rc < 0 && rc != BL_ENOENT) {
+        if (rc < 0) {
                 home_refuse(px, 400, "bad_route", BL_STR("Route does not parse"));
                 return false;
         }
-        ret->has_next = rc == 0;
-        ret->next = na;
+        ret->has_next = rc > 0;
+        if (ret->has_next)
+                ret->next = it.na;
         return true;
 }
 
@@ -228,13 +230,12 @@ static bool answer_own(struct job *j, const struct bl_uri *ruri, struct bl_flow 
 /* The sender may: route it. `local_only`: a peer, who may reach our users and nobody else. */
 static void by_ruri(struct job *j, const struct top *top, bool local_only)
 {
-        struct bl_uri ruri;
-        if (bl_uri_parse(bl_px_msg(j->px)->ruri, &ruri) < 0 ||
-            (ruri.scheme != BL_SCHEME_SIP && ruri.scheme != BL_SCHEME_SIPS)) {
+        const struct bl_uri *ruri = &bl_px_msg(j->px)->uri;
+        if (ruri->scheme != BL_SCHEME_SIP && ruri->scheme != BL_SCHEME_SIPS) {
                 home_refuse(j->px, 416, "unsupported_scheme", HOME_NONE);
                 return;
         }
-        if (ruri.has_user && home_host_is_edge(j->home, ruri.host)) { /* P counts only as Route */
+        if (ruri->has_user && home_host_is_edge(j->home, ruri->host)) { /* P counts only as Route */
                 home_refuse(j->px, 403, "p_in_ruri", HOME_NONE);
                 return;
         }
@@ -242,12 +243,12 @@ static void by_ruri(struct job *j, const struct top *top, bool local_only)
                 home_refuse(j->px, 403, "route_refused", BL_STR("Route Refused"));
                 return;
         }
-        const struct bl_home_domain *d = home_domain(j->home, ruri.host);
-        if (d || home_host_is_own(j->home, NULL, &ruri)) {
+        const struct bl_home_domain *d = home_domain(j->home, ruri->host);
+        if (d || home_host_is_own(j->home, NULL, ruri)) {
                 if (d)
                         j->domain = d;
                 if (!top->has_next) {
-                        to_user(j, &ruri);
+                        to_user(j, ruri);
                         return;
                 }
         }
@@ -255,7 +256,7 @@ static void by_ruri(struct job *j, const struct top *top, bool local_only)
                 home_refuse(j->px, 403, "relay_refused", BL_STR("No Relaying"));
                 return;
         }
-        to_elsewhere(j, &ruri, top);
+        to_elsewhere(j, ruri, top);
 }
 
 static void authenticated(struct job *j, int rc)
@@ -281,8 +282,8 @@ static void authenticated(struct job *j, int rc)
 static void in_dialog(struct bl_home *h, struct bl_px *px, const struct top *top)
 {
         struct bl_px_target t = {.pop_routes = top->pop, .strict_fallback = true};
-        struct bl_uri ruri;
-        if (bl_uri_parse(bl_px_msg(px)->ruri, &ruri) == 0 && ruri.has_user && home_host_is_edge(h, ruri.host)) {
+        const struct bl_uri *ruri = &bl_px_msg(px)->uri;
+        if (ruri->has_user && home_host_is_edge(h, ruri->host)) {
                 home_refuse(px, 403, "p_in_ruri", HOME_NONE); /* P counts only as Route */
                 return;
         }
@@ -325,7 +326,6 @@ void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f)
 {
         const struct bl_msg *m = bl_px_msg(px);
         struct bl_nameaddr from;
-        struct bl_uri ruri;
         struct top top;
         if (!read_top(h, px, f, &top))
                 return;
@@ -340,7 +340,7 @@ void home_route(struct bl_home *h, struct bl_px *px, struct bl_flow *f)
                 home_refuse(px, 400, "bad_from", BL_STR("From does not parse"));
                 return;
         }
-        if (!top.has_next && bl_uri_parse(m->ruri, &ruri) == 0 && answer_own(j, &ruri, f))
+        if (!top.has_next && answer_own(j, &m->uri, f))
                 return;
         const struct bl_home_domain *from_domain = home_domain(h, from.uri.host);
         j->domain = from_domain ? from_domain : &h->node->c.domains[0];

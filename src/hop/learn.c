@@ -146,14 +146,13 @@ static bool is_ours(const struct bl_uri *u, const struct bl_uri *mine)
 static int own_index(const struct bl_msg *m, enum bl_hid id, struct bl_str own)
 {
         struct bl_uri mine;
-        struct bl_values it = {0};
+        struct bl_nameaddrs it;
         if (bl_uri_parse(own, &mine) < 0)
                 return -1;
-        while (bl_msg_values(m, id, &it)) {
-                struct bl_nameaddr na;
-                if (bl_nameaddr_parse(it.value, &na) == 0 && is_ours(&na.uri, &mine))
-                        return it.index;
-        }
+        bl_nameaddrs_init(&it, m, id);
+        for (int i = 0; bl_nameaddrs_next(&it, m) > 0; i++)
+                if (is_ours(&it.na.uri, &mine))
+                        return i;
         return -1;
 }
 

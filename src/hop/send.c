@@ -331,15 +331,13 @@ static int send_new(struct bl_hops *h, const struct bl_send_want *w, const struc
         s->resolve.done = send_resolved;
         s->seek = bl_pool_alloc(h->env->pool, sizeof(*s->seek));
         int rc = s->seek ? copy_texts(s, w) : BL_ENOMEM;
-        if (rc == 0 && bl_uri_parse(s->base[0], &s->first) < 0) {
-                hop_pool_unstr(h, &s->text);
-                rc = BL_EINVAL;
-        }
         if (rc < 0) {
                 bl_pool_give(h->env->pool, s->seek, sizeof(*s->seek));
                 bl_pool_give(h->env->pool, s, sizeof(*s));
                 return rc;
         }
+        s->first = w->u;
+        bl_uri_move(&s->first, w->u.all.p, s->base[0].p);
         bl_list_push_back(&h->sends, &s->link);
         *ret_send = s;
         return 0;

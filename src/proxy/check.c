@@ -173,17 +173,17 @@ static bool may_have_maddr(struct bl_str uri)
 static int strip_maddr(struct bl_px *px, const struct bl_flow *f)
 {
         const struct bl_msg *m = px->msg;
-        struct bl_uri u;
+        const struct bl_uri *u = &m->uri;
         struct bl_str maddr;
-        if (!may_have_maddr(m->ruri))
+        if (!may_have_maddr(u->params))
                 return 0; /* nearly always */
-        if (bl_uri_parse(m->ruri, &u) < 0 || u.scheme > BL_SCHEME_SIPS || bl_uri_is_lr(&u) ||
-            !bl_uri_param(&u, BL_STR("maddr"), &maddr) || !names_this_listener(px->p, f, &u, maddr))
+        if (u->scheme > BL_SCHEME_SIPS || bl_uri_is_lr(u) || !bl_uri_param(u, BL_STR("maddr"), &maddr) ||
+            !names_this_listener(px->p, f, u, maddr))
                 return 0;
         struct bl_arena *a = proxy_arena(px->p);
         struct bl_edits e;
         bl_edits_init(&e, m, a);
-        bl_edit_ruri(&e, without_maddr(a, &u));
+        bl_edit_ruri(&e, without_maddr(a, u));
         int rc = px_rewrite(px, &e);
         proxy_arena_done(px->p);
         return rc;

@@ -6,7 +6,7 @@
 bool px_list_first(struct bl_str list, struct bl_str *ret_value, struct bl_str *ret_rest)
 {
         bool quoted = false, angle = false;
-        size_t i = 0;
+        size_t i = list.n && !memchr(list.p, ',', list.n) ? list.n : 0; /* mostly there is one value */
         for (; i < list.n; i++) {
                 char c = list.p[i];
                 if (quoted) {
@@ -40,14 +40,14 @@ struct bl_str px_inside(struct bl_str value)
 }
 
 /* The Route value left on top of the received ones after popping, as a URI. 0, BL_ENOENT, BL_EMALFORMED. */
-static int received_route(const struct px_branch *b, struct bl_str *ret_uri)
+static int received_route(const struct px_branch *b, struct bl_uri *ret_uri)
 {
         struct bl_nameaddr na;
         int rc = bl_msg_nameaddr(b->px->msg, BL_H_ROUTE, (int)b->t.pop_routes, &na);
         if (rc == 0 && !na.angle)
                 rc = BL_EMALFORMED; /* section 20.34: Route is always a name-addr */
         if (rc == 0)
-                *ret_uri = na.uri.all;
+                *ret_uri = na.uri;
         return rc;
 }
 
@@ -82,21 +82,27 @@ static int secure(struct px_branch *b, struct bl_str ruri)
 static unsigned plan(struct px_branch *b, struct bl_uri *ret_u)
 {
         struct bl_str value, rest;
+        int rc = 0;
         if (b->t.push_routes.n) {
                 if (!px_list_first(b->t.push_routes, &value, &rest))
                         return 500;
                 b->top = px_inside(value);
-        } else if (received_route(b, &b->top) == BL_EMALFORMED) {
-                return 400;
+                rc = bl_uri_parse(b->top, ret_u);
+        } else {
+                rc = received_route(b, ret_u);
+                if (rc == 0)
+                        b->top = ret_u->all;
         }
-        struct bl_str ruri = b->t.ruri.n ? b->t.ruri : b->px->msg->ruri;
-        if (b->top.n && bl_uri_parse(b->top, ret_u) < 0)
+        if (rc < 0 && rc != BL_ENOENT)
                 return 400;
+        struct bl_str ruri = b->t.ruri.n ? b->t.ruri : b->px->msg->ruri;
         /* Step 6: an element of RFC 2543 wants to see itself in the Request-URI, which then waits at the end of Route.
          */
         b->strict = b->top.n && b->t.strict_fallback && !bl_uri_is_lr(ret_u);
         b->next_uri = b->t.next.n ? b->t.next : b->top.n ? b->top : ruri;
-        if ((b->t.next.n || !b->top.n) && bl_uri_parse(b->next_uri, ret_u) < 0)
+        if (!b->t.next.n && !b->top.n && !b->t.ruri.n)
+                *ret_u = b->px->msg->uri;
+        else if ((b->t.next.n || !b->top.n) && bl_uri_parse(b->next_uri, ret_u) < 0)
                 return 400;
         if (ret_u->scheme != BL_SCHEME_SIP && ret_u->scheme != BL_SCHEME_SIPS)
                 return 416; /* nothing that could be resolved (section 21.4.14) */
@@ -533,7 +539,7 @@ void bl_px_go(struct bl_px *px)
                 px_answer_local(px, 480, "no_target", none, none);
         else if (too_broad(px))
                 px_answer_local(px, 440, "max_breadth", BL_STR("Max-Breadth Exceeded"), none);
-        else if (px_keep(px) < 0 || px_make_server(px) < 0)
+        else if (px_make_server(px) < 0 || px_keep(px) < 0)
                 px_overloaded(px, "overload");
         else {
                 px->state = PX_FORWARDING;

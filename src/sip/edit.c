@@ -4,17 +4,21 @@
 
 void bl_edits_init(struct bl_edits *e, const struct bl_msg *m, struct bl_arena *arena)
 {
-        *e = (struct bl_edits){.msg = m, .arena = arena};
+        memset(e, 0, offsetof(struct bl_edits, _own));
+        e->msg = m;
+        e->arena = arena;
 }
 
 static struct bl_edit *edit_new(struct bl_edits *e, enum bl_edit_kind kind, enum bl_hid id, uint32_t at)
 {
-        struct bl_edit *d = bl_arena_zalloc(e->arena, sizeof *d);
+        struct bl_edit *d = e->_n < BL_EDITS_OWN ? &e->_own[e->_n++] : bl_arena_alloc(e->arena, sizeof *d);
 
         if (!d) {
                 e->_failed = true;
                 return NULL;
         }
+        d->hdr = d->index = 0;
+        d->name = d->value = bl_str_make(NULL, 0);
         d->kind = (uint8_t)kind;
         d->id = (uint8_t)id;
         d->at = at;

@@ -10,7 +10,15 @@
 #pragma once
 #include "sip/msg.h"
 
-struct bl_edit; /* one */
+struct bl_edit { /* one; edit.c makes them, write.c applies them */
+        struct bl_edit *next, *prev;
+        uint32_t at;
+        uint16_t hdr;   /* of the line, but for INSERT */
+        uint16_t index; /* REMOVE, REPLACE */
+        uint8_t kind, id;
+        struct bl_str name, value;
+};
+enum { BL_EDITS_OWN = 8 /* without a look at the arena: what a proxy makes */ };
 struct bl_edits {
         const struct bl_msg *msg;
         struct bl_arena *arena;
@@ -20,6 +28,8 @@ struct bl_edits {
         struct bl_str _body;
         uint16_t _status;
         struct bl_str _reason;
+        unsigned _n;
+        struct bl_edit _own[BL_EDITS_OWN]; /* not cleared */
 };
 /* `m`: one that bl_msg_parse accepted, or a kept copy. */
 void bl_edits_init(struct bl_edits *e, const struct bl_msg *m, struct bl_arena *arena);

@@ -13,11 +13,3 @@ enum bl_edit_kind {
  * The list is sorted by `at`, an offset into the original. At one offset stand first the lines inserted there, in the
  * order in which they will stand, then what happens to the line that starts there.
  */
-struct bl_edit {
-        struct bl_edit *next, *prev;
-        uint32_t at;
-        uint16_t hdr;   /* of the line, but for INSERT */
-        uint16_t index; /* REMOVE, REPLACE */
-        uint8_t kind, id;
-        struct bl_str name, value;
-};

@@ -67,34 +67,64 @@ static int value_at(const struct bl_msg *m, enum bl_hid id, int index, struct bl
         return found ? 0 : BL_ENOENT;
 }
 
-/* The topmost value where it stands: what every hop asks for. */
-static int first_nameaddr(const struct bl_msg *m, enum bl_hid id, struct bl_nameaddr *ret_na)
+/* The value at it->_at, up to a comma or the end of its line: 0, else BL_EMALFORMED. */
+static int scan_value(const struct bl_msg *m, struct bl_nameaddrs *it)
 {
-        struct bl_str v = bl_msg_value(m, id);
-        const char *end = v.p + v.n, *p;
-        struct bl_nameaddr na;
+        const char *p = it->_at, *end = it->_end, *q = NULL;
 
-        if (v.n == 0 || *v.p == ',')
-                return BL_EMORE;
-        p = m->_runs ? bl_usual_nameaddr((struct bl_runs){m->octets.p, m->_runs}, v.p, end, &na, NULL) : NULL;
-        if (!p)
-                p = bl_nameaddr_scan(v.p, end, &na, NULL);
-        if (!p || (p != end && (*p != ',' || !bl_hid_is_list(id))))
+        if (m->_runs)
+                q = bl_usual_nameaddr((struct bl_runs){m->octets.p, m->_runs}, p, end, &it->na, NULL);
+        if (!q)
+                q = bl_nameaddr_scan(p, end, &it->na, NULL);
+        if (!q || (q != end && (*q != ',' || !bl_hid_is_list((enum bl_hid)it->_id))))
                 return BL_EMALFORMED;
-        *ret_na = na;
+        it->_at = q;
         return 0;
+}
+
+void bl_nameaddrs_init(struct bl_nameaddrs *it, const struct bl_msg *m, enum bl_hid id)
+{
+        it->_id = (uint8_t)id;
+        it->_hdr = m->first[id];
+        it->_at = it->_end = NULL;
+}
+
+int bl_nameaddrs_next(struct bl_nameaddrs *it, const struct bl_msg *m)
+{
+        for (;;) {
+                if (!it->_at) {
+                        if (it->_hdr == BL_HDR_NONE)
+                                return 0;
+                        it->_at = m->octets.p + m->h[it->_hdr].value;
+                        it->_end = it->_at + m->h[it->_hdr].value_len;
+                        it->_hdr = m->h[it->_hdr].next;
+                }
+                while (it->_at < it->_end && (*it->_at == ',' || (unsigned char)*it->_at <= ' '))
+                        it->_at++; /* empty elements count for nothing, as in bl_msg_values */
+                if (it->_at < it->_end)
+                        return scan_value(m, it) < 0 ? BL_EMALFORMED : 1;
+                it->_at = NULL;
+        }
 }
 
 int bl_msg_nameaddr(const struct bl_msg *m, enum bl_hid id, int index, struct bl_nameaddr *ret_na)
 {
+        struct bl_nameaddrs it;
         struct bl_str value;
-        int rc = index == 0 ? first_nameaddr(m, id, ret_na) : BL_EMORE;
+        int rc;
 
-        if (rc != BL_EMORE)
-                return rc;
-        rc = value_at(m, id, index, &value);
-
-        return rc < 0 ? rc : bl_nameaddr_parse(value, ret_na);
+        if (index < 0) {
+                rc = value_at(m, id, index, &value);
+                return rc < 0 ? rc : bl_nameaddr_parse(value, ret_na);
+        }
+        bl_nameaddrs_init(&it, m, id);
+        do
+                rc = bl_nameaddrs_next(&it, m);
+        while (rc > 0 && index--);
+        if (rc <= 0)
+                return rc < 0 ? rc : BL_ENOENT;
+        *ret_na = it.na;
+        return 0;
 }
 
 int bl_msg_via(const struct bl_msg *m, int index, struct bl_via *ret_via)
@@ -146,15 +176,6 @@ static void rebase_via(struct bl_via *v, struct bl_str from, const char *to)
                 rebase(parts[i], from, to);
 }
 
-static void rebase_uri(struct bl_uri *u, struct bl_str from, const char *to)
-{
-        struct bl_str *const parts[] = {&u->all,  &u->scheme_text, &u->user,    &u->password,
-                                        &u->host, &u->params,      &u->headers, &u->opaque};
-
-        for (size_t i = 0; i < BL_ARRAY_LEN(parts); i++)
-                rebase(parts[i], from, to);
-}
-
 struct bl_msg *bl_msg_keep(const struct bl_msg *m, struct bl_pool *pool)
 {
         size_t index = m->n * sizeof *m->h, size = sizeof *m + index + m->octets.n;
@@ -178,7 +199,7 @@ struct bl_msg *bl_msg_keep(const struct bl_msg *m, struct bl_pool *pool)
         for (size_t i = 0; i < BL_ARRAY_LEN(parts); i++)
                 rebase(parts[i], m->octets, octets);
         if (m->is_request)
-                rebase_uri(&k->uri, m->octets, octets);
+                bl_uri_move(&k->uri, m->octets.p, octets);
         rebase_via(&k->via, m->octets, octets);
         k->_runs = NULL;
         k->octets.p = octets;

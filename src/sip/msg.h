@@ -112,6 +112,19 @@ struct bl_values {
         bool _started;
 };
 bool bl_msg_values(const struct bl_msg *m, enum bl_hid id, struct bl_values *it);
+/*
+ * The same for headers whose values are name-addrs, which are parsed on the way:
+ *   bl_nameaddrs_init(&it, m, BL_H_ROUTE); while ((rc = bl_nameaddrs_next(&it, m)) > 0) use(&it.na);
+ * 1 and it->na; 0 when there are no more; BL_EMALFORMED, and that is the end.
+ */
+struct bl_nameaddrs {
+        struct bl_nameaddr na;
+        const char *_at, *_end; /* behind what was read of the line; NULL: the next line's turn */
+        uint16_t _hdr;
+        uint8_t _id;
+};
+void bl_nameaddrs_init(struct bl_nameaddrs *it, const struct bl_msg *m, enum bl_hid id);
+int bl_nameaddrs_next(struct bl_nameaddrs *it, const struct bl_msg *m);
 /* The value of that index as name-addr (Route 0 = topmost): 0, BL_ENOENT, BL_EMALFORMED. index -1 = the last. */
 int bl_msg_nameaddr(const struct bl_msg *m, enum bl_hid id, int index, struct bl_nameaddr *ret_na);
 unsigned bl_msg_count(const struct bl_msg *m, enum bl_hid id); /* values */

@@ -42,11 +42,13 @@ __attribute__((cold, noinline)) static void malformed(struct parse *ps, const ch
 
 enum { MARKED_AT_ONCE = 512 /* octets; a body is not marked but for what comes along */ };
 
-/* Where lines end. A value of its own, so that it lives in registers. */
+/* Where lines end, mark by mark. A value of its own, so that it lives in registers. */
 struct lines {
         const char *base, *end; /* of the message */
         struct bl_runs_word *w;
-        size_t marked; /* octets, so far */
+        size_t marked;  /* octets, so far */
+        size_t block;   /* of 64 octets, where we are */
+        uint64_t marks; /* of it, those not yet come to */
 };
 
 __attribute__((noinline)) static size_t mark_more(const char *base, size_t marked, const char *end,
@@ -59,33 +61,40 @@ __attribute__((noinline)) static size_t mark_more(const char *base, size_t marke
         return marked + n;
 }
 
-/* The first CR or LF at p or behind, or the end. */
-static inline const char *find_crlf(struct lines *ln, const char *p)
+/* The next one, or NULL. */
+static inline const char *next_mark(struct lines *ln)
 {
-        size_t i = (size_t)(p - ln->base);
+        const char *at;
 
-        for (;;) {
-                uint64_t bits;
-
-                if (i >= ln->marked) {
+        while (!ln->marks) {
+                ln->block += 64;
+                if (ln->block >= ln->marked) {
                         if (ln->base + ln->marked == ln->end)
-                                return ln->end;
+                                return NULL;
                         ln->marked = mark_more(ln->base, ln->marked, ln->end, ln->w);
                 }
-                bits = ln->w[i / 64].line >> i % 64;
-                if (bits)
-                        return ln->base + i + __builtin_ctzll(bits);
-                i = (i | 63) + 1;
+                ln->marks = ln->w[ln->block / 64].line;
         }
+        at = ln->base + ln->block + __builtin_ctzll(ln->marks);
+        ln->marks &= ln->marks - 1;
+        return at;
 }
 
-static inline bool is_crlf(const char *p)
+/* The first CR or LF that is still to come, or the end; and whether a line ends there as it should. */
+static inline const char *find_crlf(struct lines *ln, bool *ret_crlf)
 {
-        uint16_t two, crlf;
+        for (;;) {
+                const char *p = next_mark(ln);
 
-        memcpy(&two, p, 2);
-        memcpy(&crlf, "\r\n", 2);
-        return two == crlf;
+                if (!p)
+                        return *ret_crlf = false, ln->end;
+                if (*p == '\n') {
+                        *ret_crlf = p > ln->base && p[-1] == '\r';
+                        return p - *ret_crlf;
+                }
+                if (ln->end - p < 2 || p[1] != '\n')
+                        return *ret_crlf = false, p;
+        }
 }
 
 __attribute__((cold, noinline)) static const char *no_line_end(struct parse *ps, const char *p)
@@ -98,18 +107,19 @@ __attribute__((cold, noinline)) static const char *no_line_end(struct parse *ps,
 }
 
 /* The octet after the logical line at p (its folds included), *ret_end at its CRLF; NULL and the error when there is
- * none. */
+ * none. The empty line has no folds. */
 static inline const char *line_next(struct parse *ps, struct lines *ln, const char *p, const char **ret_end)
 {
         for (;;) {
-                p = find_crlf(ln, p);
-                if (ln->end - p < 2 || !is_crlf(p))
-                        return no_line_end(ps, p);
-                if (p + 2 == ln->end || !bl_is_wsp(p[2])) {
-                        *ret_end = p;
-                        return p + 2;
+                bool crlf;
+                const char *end = find_crlf(ln, &crlf);
+
+                if (!crlf)
+                        return no_line_end(ps, end);
+                if (end == p || end + 2 == ln->end || (unsigned char)end[2] > ' ' || !bl_is_wsp(end[2])) {
+                        *ret_end = end;
+                        return end + 2;
                 }
-                p += 3;
         }
 }
 
@@ -240,15 +250,14 @@ static void parse_status_line(struct parse *ps, const char *p, const char *end)
 /* Returns where the headers start, or NULL. */
 __attribute__((noinline)) static const char *parse_start_line(struct parse *ps, struct lines *ln)
 {
-        const char *p = ps->start, *line_end = find_crlf(ln, p);
+        bool crlf;
+        const char *p = ps->start, *line_end = find_crlf(ln, &crlf);
 
         if (line_end - p >= 4 && bl_str_ieq(bl_str_make(p, 4), BL_STR("SIP/")))
                 parse_status_line(ps, p, line_end);
         else
                 parse_request_line(ps, p, line_end);
-        if (ps->end - line_end < 2 || !is_crlf(line_end))
-                return no_line_end(ps, line_end);
-        return line_end + 2;
+        return crlf ? line_end + 2 : no_line_end(ps, line_end);
 }
 
 /* ---- headers ---- */
@@ -366,12 +375,9 @@ __attribute__((noinline)) static const char *index_lines(struct parse *ps, struc
         unsigned n = 0;
 
         for (;;) {
-                const char *line_end = p, *next;
+                const char *line_end = p, *next = line_next(ps, &ln, p, &line_end);
 
-                if (ln.end - p >= 2 && is_crlf(p))
-                        return p;
-                next = line_next(ps, &ln, p, &line_end);
-                if (!next || (n == ps->cap && !grow(ps)))
+                if (!next || line_end == p || (n == ps->cap && !grow(ps)))
                         return p;
                 if (index_line(ps, &ps->h[n], p, line_end, next)) {
                         chain_header(ps, (enum bl_hid)ps->h[n].id, n);
@@ -387,7 +393,7 @@ static void index_headers(struct parse *ps, const struct lines *ln, const char *
 
         m->headers_off = (uint32_t)(p - ps->start);
         p = index_lines(ps, *ln, p);
-        m->body_off = (uint32_t)(p - ps->start) + (ps->end - p >= 2 && is_crlf(p) ? 2 : 0);
+        m->body_off = (uint32_t)(p - ps->start) + (ps->end - p >= 2 && memcmp(p, "\r\n", 2) == 0 ? 2 : 0);
 }
 
 /* ---- fields ---- */
@@ -662,7 +668,7 @@ int bl_msg_parse(struct bl_str in, bool datagram, struct bl_arena *arena, struct
         } else if (ps.end - ps.start > BL_MSG_MAX) {
                 fail(&ps, BL_ELIMIT, 513, ps.start, "Message Too Large");
         } else if ((words = begin(&ps))) {
-                struct lines ln = {.base = ps.start, .end = ps.end, .w = words};
+                struct lines ln = {.base = ps.start, .end = ps.end, .w = words, .block = (size_t)-64};
 
                 headers = parse_start_line(&ps, &ln);
                 if (headers) {

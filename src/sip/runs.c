@@ -13,13 +13,18 @@ static void mark_plain(const char *p, size_t blocks, struct bl_runs_word *w)
                 *w = (struct bl_runs_word){0};
                 for (unsigned i = 0; i < 64; i++) {
                         w->stop |= (uint64_t)!is_ordinary(p[i]) << i;
-                        w->line |= (uint64_t)(p[i] == '\r' || p[i] == '\n') << i;
+                        w->line |= (uint64_t)(p[i] == '\n' || (p[i] == '\r' && (i == 63 || p[i + 1] != '\n'))) << i;
                         w->dot |= (uint64_t)(p[i] == '.') << i;
                 }
         }
 }
 
 #ifdef __SSE2__
+static inline uint64_t line_marks(uint64_t cr, uint64_t lf)
+{
+        return lf | (cr & ~(lf >> 1));
+}
+
 /* Unsigned "from <= v[i] <= to". */
 static inline bl_octets16 within(bl_octets16 v, char from, char to)
 {
@@ -29,6 +34,8 @@ static inline bl_octets16 within(bl_octets16 v, char from, char to)
 static void mark_sse2(const char *p, size_t blocks, struct bl_runs_word *w)
 {
         for (; blocks--; w++) {
+                uint64_t cr = 0, lf = 0;
+
                 *w = (struct bl_runs_word){0};
                 for (unsigned i = 0; i < 64; i += 16, p += 16) {
                         bl_octets16 v, ordinary, dot;
@@ -38,10 +45,11 @@ static void mark_sse2(const char *p, size_t blocks, struct bl_runs_word *w)
                         ordinary = within(v | bl_splat(0x20), 'a', 'z') | within(v, '0', '9') | within(v, '-', '.') |
                                    (bl_octets16)(v == bl_splat('_'));
                         w->stop |= (uint64_t)(~bl_mask16(ordinary) & 0xffff) << i;
-                        w->line |= (uint64_t)bl_mask16((bl_octets16)((v == bl_splat('\r')) | (v == bl_splat('\n'))))
-                                   << i;
+                        cr |= (uint64_t)bl_mask16((bl_octets16)(v == bl_splat('\r'))) << i;
+                        lf |= (uint64_t)bl_mask16((bl_octets16)(v == bl_splat('\n'))) << i;
                         w->dot |= (uint64_t)bl_mask16(dot) << i;
                 }
+                w->line = line_marks(cr, lf);
         }
 }
 
@@ -57,18 +65,18 @@ typedef char chars32 __attribute__((vector_size(32)));
 
 /*
  * An octet is ordinary when its two halves have a bit in common: each bit stands for a row of ASCII (or two alike) and
- * the columns of it that are ordinary. Bit 7 is CR and LF. An octet over 0x7f shuffles to 0.
+ * the columns of it that are ordinary. An octet over 0x7f shuffles to 0.
  *
  *   1: row 2, - and .   2: row 3, digits   4: rows 4 and 6, A-O   8: row 5, P-Z and _   16: row 7, p-z
  */
 __attribute__((target("avx2"))) static void mark_avx2(const char *p, size_t blocks, struct bl_runs_word *w)
 {
-        static const octets32 columns = TWICE(0x1a, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x9c, 0x04,
-                                              0x04, 0x85, 0x05, 0x0c),
-                              rows = TWICE(0x80, 0, 1, 2, 4, 8, 4, 16, 0, 0, 0, 0, 0, 0, 0, 0);
+        static const octets32 columns = TWICE(0x1a, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1c, 0x04,
+                                              0x04, 0x05, 0x05, 0x0c),
+                              rows = TWICE(0, 0, 1, 2, 4, 8, 4, 16, 0, 0, 0, 0, 0, 0, 0, 0);
 
         for (; blocks--; w++) {
-                uint64_t ordinary = 0, line = 0, dot = 0;
+                uint64_t ordinary = 0, cr = 0, lf = 0, dot = 0;
 
                 for (unsigned i = 0; i < 64; i += 32, p += 32) {
                         octets32 v, class;
@@ -78,10 +86,11 @@ __attribute__((target("avx2"))) static void mark_avx2(const char *p, size_t bloc
                                 (octets32)__builtin_ia32_pshufb256((chars32)rows, (chars32)(v >> 4));
                         ordinary |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb256((chars32)((signed32) class > 0))
                                     << i;
-                        line |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb256((chars32) class) << i;
+                        cr |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb256((chars32)(v == '\r')) << i;
+                        lf |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb256((chars32)(v == '\n')) << i;
                         dot |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb256((chars32)(v == '.')) << i;
                 }
-                *w = (struct bl_runs_word){~ordinary, line, dot};
+                *w = (struct bl_runs_word){~ordinary, line_marks(cr, lf), dot};
         }
 }
 #endif

@@ -6,7 +6,7 @@
  *   octets   V i a :   S I P / 2 . 0 / U D P   1 2 7 . 0 . 0 . 1 : 5 0 6 0 ; r p o r t CR LF
  *   stop           x x       x       x       x                   x         x           x  x
  *   dot                        x                     x   x   x
- *   line                                                                               x  x
+ *   line                                                                                  x
  *
  * Private to sip/. Any thread.
  */
@@ -15,7 +15,7 @@
 
 struct bl_runs_word { /* of 64 octets; bit i: octet i */
         uint64_t stop;
-        uint64_t line; /* CR or LF */
+        uint64_t line; /* LF; and CR that no LF of the same word follows: bare, or the last octet */
         uint64_t dot;
 };
 /* Marks n octets from p on: (n + 63) / 64 words. Beyond them everything stops. */

@@ -191,6 +191,24 @@ int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri)
         return 0;
 }
 
+static inline void move(struct bl_str *s, const char *from, const char *to)
+{
+        if (s->p)
+                s->p = to + (s->p - from);
+}
+
+void bl_uri_move(struct bl_uri *u, const char *from, const char *to)
+{
+        move(&u->all, from, to);
+        move(&u->scheme_text, from, to);
+        move(&u->user, from, to);
+        move(&u->password, from, to);
+        move(&u->host, from, to);
+        move(&u->params, from, to);
+        move(&u->headers, from, to);
+        move(&u->opaque, from, to);
+}
+
 bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value)
 {
         struct bl_str list = u->params;

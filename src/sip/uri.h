@@ -26,6 +26,8 @@ struct bl_uri {
  * that no element may accept (port 0 or > 65535).
  */
 BL_MUSTCHECK int bl_uri_parse(struct bl_str in, struct bl_uri *ret_uri);
+/* What was parsed from octets at `from`, as if from their copy at `to`. */
+void bl_uri_move(struct bl_uri *u, const char *from, const char *to);
 bool bl_uri_param(const struct bl_uri *u, struct bl_str name, struct bl_str *ret_value); /* ret_value may be NULL */
 bool bl_uri_is_lr(const struct bl_uri *u); /* ;lr in any spelling (lr, lr=on, lr=true) */
 /* IP literal as address (port taken from the URI, 0 when none): 0, or BL_ENOENT when the host is a name. */

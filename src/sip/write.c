@@ -112,12 +112,15 @@ static void put_headers(struct bl_put *w, const struct bl_msg *m, const struct b
 
 int bl_write(struct bl_pool *pool, const struct bl_msg *m, const struct bl_edits *edits, struct bl_buf **ret_buf)
 {
-        const struct bl_edits none = {.msg = m};
+        struct bl_edits none;
         const struct bl_edits *e = edits ? edits : &none;
         struct bl_put w;
-        struct bl_str body = e->_has_body ? e->_body : m->body;
+        struct bl_str body;
         int rc;
 
+        if (!edits)
+                bl_edits_init(&none, m, NULL);
+        body = e->_has_body ? e->_body : m->body;
         if (e->_failed)
                 return BL_ENOMEM;
         rc = bl_put_begin(&w, pool, bound(m, e));
