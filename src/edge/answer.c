@@ -139,7 +139,7 @@ static bool to_fellows(struct bl_edge *e, const struct bl_msg *m, struct bl_str 
         unsigned order[BL_TOKEN_NODES], n, sent = 0;
         if (bl_token_open(&e->node->cluster, user, scratch, &token) < 0)
                 return false;
-        n = edge_set_order(e, &token, user, order, BL_TOKEN_NODES);
+        n = edge_set_order(e, &token, user, false, order, BL_TOKEN_NODES);
         for (unsigned i = 0; i < n && sent < FELLOWS; i++)
                 if (order[i] != e->node->self && e->member[order[i]].flow &&
                     send_copy(e, e->member[order[i]].flow, m, false))
@@ -197,6 +197,8 @@ void edge_answer_stray(void *role, bl_flow_id from, struct bl_msg *m)
         struct bl_sticky_found found[BL_STICKY_MAX];
         char text[AWAY_TEXT];
         struct passage a;
+        if (edge_drain_answer(e, from, m))
+                return;
         if (!f || m->status == 100 || !read_away(e, m, text, &a)) /* a 100 is between neighbours */
                 return;
         if (a.to_ua && !edge_flow_is_core(e, f))

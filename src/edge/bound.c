@@ -65,7 +65,7 @@ static void watch(struct bl_edge *e, const struct bl_flow *f, struct edge_flow *
         env_arm(e->env, &ef->silent, f->heard_at + ef->silence);
 }
 
-static struct edge_flow *flow_data(struct bl_edge *e, struct bl_flow *f)
+struct edge_flow *edge_flow_data(struct bl_edge *e, struct bl_flow *f)
 {
         if (!f->user) {
                 struct edge_flow *ef = bl_pool_alloc(e->env->pool, sizeof *ef);
@@ -118,7 +118,7 @@ static char *put(char *at, struct bl_str s)
 
 int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want *w)
 {
-        struct edge_flow *ef = flow_data(e, f);
+        struct edge_flow *ef = edge_flow_data(e, f);
         if (!ef)
                 return BL_ENOMEM;
         if (f->tp == BL_UDP && w->has_instance)
@@ -159,6 +159,21 @@ int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want
                                .confirmed = true};
         int rc = bl_uri_parse(w->uri, &bind.uri);
         return rc < 0 ? rc : bl_sticky_bind(e->node->sticky, &bind, e->env->now);
+}
+
+void edge_bound_end_by(struct bl_edge *e, struct bl_flow *f, bl_us at)
+{
+        struct edge_flow *ef = f->user;
+        if (!ef)
+                return;
+        BL_LIST_EACH(l, &ef->bound)
+        {
+                struct bound *b = BL_CONTAINER(l, struct bound, link);
+                if (b->expires_at <= at)
+                        continue;
+                b->expires_at = at;
+                env_arm(e->env, &b->expiry, at);
+        }
 }
 
 void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri)

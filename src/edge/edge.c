@@ -227,6 +227,7 @@ void bl_edge_free(struct bl_edge *e)
         if (!e)
                 return;
         edge_probe_stop(e);
+        env_disarm(e->env, &e->drain);
         bl_proxy_free(e->proxy); /* takes the flows down, and with them what they carry */
         bl_htab_fini(&e->bound);
         free(e->member);

@@ -60,4 +60,12 @@ void bl_edge_free(struct bl_edge *e);
  * fellow edges are added. 0; or BL_ENOMEM and nothing changed. */
 int bl_edge_set_trust(struct bl_edge *e, const struct bl_trust *trust, unsigned n) BL_MUSTCHECK;
 struct bl_proxy *bl_edge_proxy(struct bl_edge *e); /* for bl_flows_join, views, tests */
-size_t bl_edge_bindings(const struct bl_edge *e);  /* P's bound to flows of this worker */
+/*
+ * Draining (section 5), in each worker: no new set has us in it; UAs that know discovery are sent to other edges at
+ * their next refresh; what is left after deadline_ms is closed. Again: another deadline. bl_edge_bindings tells what is
+ * left.
+ */
+void bl_edge_drain(struct bl_edge *e, uint32_t deadline_ms);
+void bl_edge_drain_cancel(struct bl_edge *e);
+bool bl_edge_draining(const struct bl_edge *e, bl_us *ret_until);
+size_t bl_edge_bindings(const struct bl_edge *e); /* P's bound to flows of this worker */

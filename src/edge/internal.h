@@ -18,6 +18,7 @@ struct member { /* what one worker knows of a fellow edge; presumed alive until 
         struct bl_edge *edge;
         unsigned index;
         bool dead, seen; /* seen: was alive once */
+        bool leaving;    /* it drains: in no new set */
         unsigned failures;
         bl_flow_id flow; /* the probe's; 0 = none */
         struct bl_timer retry;
@@ -40,6 +41,7 @@ struct edge_flow {            /* bl_flow.user of a UA's flow */
         bl_flow_id id;
         bl_us silence;          /* longer without an octet, and it is taken for dead; 0: nobody promised keep-alives */
         struct bl_timer silent; /* looks */
+        bool sent_away;       /* it was told where else to register, for we drain */
 };
 
 struct bl_edge {
@@ -50,6 +52,9 @@ struct bl_edge {
         struct member *member;  /* as node->members */
         struct bl_trust *trust; /* as the node's, after a reload; NULL before */
         bl_us started_at;
+        bool draining;
+        bl_us drain_until;
+        struct bl_timer drain; /* the deadline, then the closing of flows */
         struct bl_counter *bound_total, *adopted_total, *redirected_total, *detour_total, *delivered_total,
                 *rescued_total, *silent_total;
 };
@@ -67,9 +72,9 @@ int edge_member_find(const struct bl_edge_node *n, struct bl_str name); /* index
 unsigned edge_set_pick(const struct bl_edge *e, struct bl_str aor_user, struct bl_str aor_domain,
                        struct bl_str instance, unsigned ret[BL_TOKEN_NODES]);
 /* P's order: its named nodes, then all others by rendezvous on `p_user`. Only living ones, at most `max`; us included.
- */
-unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struct bl_str p_user, unsigned *ret,
-                        unsigned max);
+ * `staying`: for who registers, so without those that drain. */
+unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struct bl_str p_user, bool staying,
+                        unsigned *ret, unsigned max);
 bool edge_member_addr(const struct bl_edge *e, unsigned index, uint8_t family, struct bl_addr *ret_addr);
 
 /* --- token.c: P as this cluster writes it --- */
@@ -134,7 +139,10 @@ struct bound_want {
         bl_us expires_at;
         uint32_t flow_timer_s; /* what the UA was told: it sends something at least as often; 0: nothing */
 };
+struct edge_flow *edge_flow_data(struct bl_edge *e, struct bl_flow *f); /* made when there is none; NULL: no memory */
 int edge_bound_set(struct bl_edge *e, struct bl_flow *f, const struct bound_want *w);
+void edge_bound_end_by(struct bl_edge *e, struct bl_flow *f,
+                       bl_us at); /* what it carries ends then, if not refreshed */
 void edge_bound_remove(struct bl_edge *e, struct bl_flow *f, struct bl_str uri);
 void edge_bound_drop(struct bl_edge *e, struct bl_flow *f, struct bound *b); /* and what it stuck to */
 void edge_bound_drop_flow(struct bl_edge *e, struct bl_flow *f);
@@ -155,6 +163,14 @@ void edge_register_response(struct bl_edge *e, struct bl_px *px, const struct bl
 void edge_route(struct bl_edge *e, struct bl_px *px, struct bl_flow *f);
 /* An inbound request for a P that no flow here carries (section 3.4). */
 void edge_rebuild(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct p_uri *p);
+
+/* --- drain.c: before an edge goes, its UAs go --- */
+#define EDGE_ASK_BRANCH "ask"
+/* A UA that knows discovery registers a P by `f`: true when it is to be told of another edge; once a flow. */
+bool edge_drain_sends_away(struct bl_edge *e, struct bl_px *px, struct bl_flow *f, const struct bl_nameaddr *contact);
+void edge_drain_ask(struct bl_edge *e, struct bl_flow *f); /* does the fellow at the other end of a probe drain? */
+bool edge_drain_answer(struct bl_edge *e, bl_flow_id from,
+                       const struct bl_msg *m); /* true: it was the answer to that */
 
 /* --- answer.c: answers that reach us for a fellow that died --- */
 /* The answer to this request belongs to the UA behind P (its user part), or to the home of a domain. */

@@ -32,7 +32,7 @@ static unsigned others_alive(struct bl_edge *e, const struct p_uri *p, uint8_t f
                              unsigned max)
 {
         unsigned order[TRY_ALL], n, out = 0;
-        n = edge_set_order(e, &p->token, p->na.uri.user, order, max + 1 < TRY_ALL ? max + 1 : TRY_ALL);
+        n = edge_set_order(e, &p->token, p->na.uri.user, false, order, max + 1 < TRY_ALL ? max + 1 : TRY_ALL);
         for (unsigned i = 0; i < n && out < max; i++)
                 if (order[i] != e->node->self && edge_member_addr(e, order[i], family, &ret[out]))
                         out++;

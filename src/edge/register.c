@@ -246,14 +246,18 @@ static bool take_p(struct bl_edge *e, struct bl_px *px, struct parsed *p, struct
         r->star = pu->token.star;
         if (pu->token.star)
                 return true;
+        unsigned want = e->node->c.set_size ? e->node->c.set_size : 2, order[BL_TOKEN_NODES];
+        want = want < BL_TOKEN_NODES ? want : BL_TOKEN_NODES;
+        unsigned n = edge_set_order(e, &pu->token, pu->na.uri.user, true, order, want);
+        if (n > 0 && p->sticky_ua && edge_drain_sends_away(e, px, bl_px_flow(px), &p->contact)) {
+                send_elsewhere(e, px, pu->na.uri.user, order, n, false);
+                return false;
+        }
         for (unsigned i = 0; i < pu->token.n_nodes; i++)
                 if (edge_member_find(e->node, pu->token.node[i]) == (int)e->node->self) {
                         tell_if_first(e, r, pu);
                         return true;
                 }
-        unsigned want = e->node->c.set_size ? e->node->c.set_size : 2, order[BL_TOKEN_NODES];
-        want = want < BL_TOKEN_NODES ? want : BL_TOKEN_NODES;
-        unsigned n = edge_set_order(e, &pu->token, pu->na.uri.user, order, want);
         r->by_maddr = edge_names_us(e, &pu->na.uri); /* 4.4: a node named by maddr adopts */
         bool first = false;                          /* 4.4: one of the first N living nodes adopts */
         for (unsigned i = 0; i < n; i++)
@@ -362,6 +366,11 @@ void edge_register(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
         }
         if (binds && make && r->n_set && !in_set(e, r)) { /* pinned to other nodes: it belongs there */
                 send_elsewhere(e, px, r->user_part, r->set, r->n_set, true);
+                return;
+        }
+        if (binds && make && r->star && e->draining && !edge_bound_by_aor(e, f, r->aor_user, r->aor_domain)) {
+                /* RFC 3263 section 4.3: it tries its next proxy. One that is here already stays until the deadline */
+                bl_px_refuse(px, 503, "draining", none, BL_STR("Retry-After: 30\r\n"));
                 return;
         }
         struct bl_px_target t = {.pop_routes = pop,

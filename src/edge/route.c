@@ -180,6 +180,10 @@ static bool answer_own(struct bl_edge *e, struct bl_px *px, struct bl_flow *f)
                 return false;
         if (!bl_px_require_ok(px))
                 return true;
+        if (e->draining) { /* as an INVITE of somebody new would be; whoever balances by OPTIONS leaves us out */
+                bl_px_reply(px, &(struct bl_response){.status = 503}, true);
+                return true;
+        }
         bl_px_reply(px,
                     &(struct bl_response){.status = 200,
                                           .extra = BL_STR("Accept: */*\r\nSupported: path, outbound, sticky\r\n")},

@@ -37,6 +37,14 @@ bool edge_member_addr(const struct bl_edge *e, unsigned index, uint8_t family, s
         return false;
 }
 
+/* May a registration begin there? */
+static bool stays(const struct bl_edge *e, unsigned index)
+{
+        if (index == e->node->self)
+                return !e->draining;
+        return edge_member_alive(e, index) && !e->member[index].leaving;
+}
+
 static bool listed(const unsigned *list, unsigned n, unsigned index)
 {
         for (unsigned i = 0; i < n; i++)
@@ -45,14 +53,15 @@ static bool listed(const unsigned *list, unsigned n, unsigned index)
         return false;
 }
 
-/* The living member of highest weight that is not listed yet; -1 when there is none. */
-static int next_best(const struct bl_edge *e, uint64_t what, const unsigned *list, unsigned n, struct bl_str other_zone)
+/* The living member of highest weight that is not listed yet, nor drains when it is to stay; -1 when there is none. */
+static int next_best(const struct bl_edge *e, uint64_t what, bool staying, const unsigned *list, unsigned n,
+                     struct bl_str other_zone)
 {
         const struct bl_edge_node *node = e->node;
         int best = -1;
         uint64_t best_weight = 0;
         for (unsigned i = 0; i < node->c.n_members; i++) {
-                if (!edge_member_alive(e, i) || listed(list, n, i))
+                if (!(staying ? stays(e, i) : edge_member_alive(e, i)) || listed(list, n, i))
                         continue;
                 if (other_zone.n && (!node->members[i].zone.n || bl_str_eq(node->members[i].zone, other_zone)))
                         continue;
@@ -86,7 +95,7 @@ static unsigned pick_pinned(const struct bl_edge *e, const struct bl_edge_pin *p
         unsigned n = 0;
         for (unsigned i = 0; i < pin->n_nodes && n < BL_TOKEN_NODES; i++) {
                 int m = edge_member_find(e->node, pin->nodes[i]);
-                if (m >= 0 && edge_member_alive(e, (unsigned)m) && !listed(ret, n, (unsigned)m))
+                if (m >= 0 && stays(e, (unsigned)m) && !listed(ret, n, (unsigned)m))
                         ret[n++] = (unsigned)m;
         }
         return n;
@@ -103,34 +112,38 @@ unsigned edge_set_pick(const struct bl_edge *e, struct bl_str user, struct bl_st
         unsigned want = e->node->c.set_size ? e->node->c.set_size : 2;
         if (want > BL_TOKEN_NODES)
                 want = BL_TOKEN_NODES;
-        ret[0] = e->node->self;
-        unsigned n = 1;
+        unsigned n = 0;
+        if (!e->draining)
+                ret[n++] = e->node->self;
         if (n < want && e->node->c.zone.n) { /* 4.1: a backup in another zone, where zones are configured */
-                int i = next_best(e, what, ret, n, e->node->c.zone);
+                int i = next_best(e, what, true, ret, n, e->node->c.zone);
                 if (i >= 0)
                         ret[n++] = (unsigned)i;
         }
         while (n < want) {
-                int i = next_best(e, what, ret, n, (struct bl_str){NULL, 0});
+                int i = next_best(e, what, true, ret, n, (struct bl_str){NULL, 0});
                 if (i < 0)
                         break;
                 ret[n++] = (unsigned)i;
         }
+        if (n == 0) /* we drain and are alone: better here than nowhere */
+                ret[n++] = e->node->self;
         return n;
 }
 
-unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struct bl_str p_user, unsigned *ret,
-                        unsigned max)
+unsigned edge_set_order(const struct bl_edge *e, const struct bl_token *t, struct bl_str p_user, bool staying,
+                        unsigned *ret, unsigned max)
 {
         unsigned n = 0;
         for (unsigned i = 0; i < t->n_nodes && n < max; i++) {
                 int m = edge_member_find(e->node, t->node[i]);
-                if (m >= 0 && edge_member_alive(e, (unsigned)m) && !listed(ret, n, (unsigned)m))
+                if (m >= 0 && (staying ? stays(e, (unsigned)m) : edge_member_alive(e, (unsigned)m)) &&
+                    !listed(ret, n, (unsigned)m))
                         ret[n++] = (unsigned)m;
         }
         uint64_t what = bl_hash(4, p_user);
         while (n < max) {
-                int m = next_best(e, what, ret, n, (struct bl_str){NULL, 0});
+                int m = next_best(e, what, staying, ret, n, (struct bl_str){NULL, 0});
                 if (m < 0)
                         break;
                 ret[n++] = (unsigned)m;
@@ -236,6 +249,7 @@ bool edge_probe_up(struct bl_edge *e, struct bl_flow *f)
                 m->failures = 0;
                 mark(m, false, "connected");
         }
+        edge_drain_ask(e, f);
         return true;
 }
 
@@ -245,6 +259,7 @@ bool edge_probe_down(struct bl_edge *e, struct bl_flow *f)
         if (!m)
                 return false;
         mark(m, true, "probe_lost");
+        m->leaving = false; /* it has gone; who comes back starts anew */
         probe_failed(m);
         return true;
 }
@@ -256,4 +271,5 @@ void edge_probe_pong(struct bl_edge *e, struct bl_flow *f)
                 return;
         m->failures = 0;
         mark(m, false, "answered");
+        edge_drain_ask(m->edge, f);
 }
