@@ -53,6 +53,15 @@ static void new_ones_go_elsewhere(struct world *w)
                 MUST(w, !phone_has_edge(p, 2));
         }
         MUST_EQ(w, left(w->edge[2]), 0);
+        char at[BL_ADDR_TEXT];
+        struct bl_sb b = BL_SB(at);
+        struct bl_addr e2 = sim_addr(w->edge[2]->node, 0);
+        bl_sb_addz(&b, ";maddr=");
+        bl_addr_put_ip(&b, &e2);
+        bl_sb_addz(&b, ">");
+        bl_sb_addc(&b, 0);
+        for (const struct sim_msg *m = sim_trace_first(w->sim); m; m = sim_trace_next(m))
+                MUST(w, !m->sip || !text_has(text_header(m->octets, "Outbound-Proxy"), at));
 }
 
 /* The deadline comes before the refreshes: flows are closed, and whoever had one registers elsewhere. */
@@ -70,6 +79,19 @@ static void the_deadline_closes_what_is_left(struct world *w)
         if (w->conf.tp != BL_UDP) /* a closed UDP flow shows at the next keep-alive or refresh only */
                 WAIT(w, phone_flows(joe) == 2 && phone_flows(bob) == 2 && !phone_has_edge(joe, e), 400);
         leg_hang_up(at_bob);
+}
+
+/* Its phones have a flow to every other edge there is: the second one stays where it is. */
+static void nowhere_else_to_go(struct world *w)
+{
+        sim_kill(w->edge[3]->node, SIM_KILL_RESET);
+        world_pass(w, 12);
+        struct phone *joe = phone_up(w, "joe");
+        drain(w->edge[1], 100000);
+        world_pass(w, 400);
+        MUST_EQ(w, phone_flows(joe), 2);
+        MUST(w, phone_has_edge(joe, 1) && phone_has_edge(joe, 2));
+        MUST_EQ(w, joe->flows_down + joe->refused, 0);
 }
 
 /* All the others are gone: a draining edge is better than none. */
@@ -109,6 +131,7 @@ int main(int argc, char **argv)
                 {.tls_too = true, .name = "phones_move", .tell = phones_move},
                 {.tls_too = true, .name = "new_ones_go_elsewhere", .tell = new_ones_go_elsewhere},
                 {.tls_too = true, .name = "the_deadline_closes_what_is_left", .tell = the_deadline_closes_what_is_left},
+                {.name = "nowhere_else_to_go", .tell = nowhere_else_to_go},
                 {.name = "the_only_one_serves", .tell = the_only_one_serves},
                 {.name = "drained_for_nothing", .tell = drained_for_nothing},
         };
