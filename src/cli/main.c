@@ -7,6 +7,7 @@
 #include "cli/cert.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
+#include "cli/drain.h"
 #include "cli/parse.h"
 #include "cli/ua.h"
 #include "cli/user.h"
@@ -18,6 +19,7 @@ static const struct {
         {"bindings", "which URI sticks to which flow of a running node", bl_admin_run},
         {"cert", "a certificate authority and certificates for a lab", bl_cert_run},
         {"demo", "the main job before your eyes: calls that outlive their edges", bl_demo_run},
+        {"drain", "send the phones of a running edge to the others, before it is stopped", bl_drain_run},
         {"flows", "the connections and UDP peers of a running node", bl_admin_run},
         {"key", "a new key for a cluster or a home", bl_key_run},
         {"metrics", "the counters of a running node, for Prometheus", bl_admin_run},

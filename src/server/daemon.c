@@ -300,7 +300,9 @@ static int start_admin(struct daemon *d, struct bl_sb *err)
                                   .parts = d->part,
                                   .n_parts = d->n_stacks,
                                   .views = bl_views,
-                                  .n_views = bl_n_views};
+                                  .n_views = bl_n_views,
+                                  .actions = bl_actions,
+                                  .n_actions = bl_n_actions};
         const struct bl_admin_options *o = d->o->admin;
         int rc = o->socket.n ? bl_admin_listen_unix(o->socket.p, err, &c.unix_fd) : 0;
         if (rc == 0 && o->http.family)

@@ -415,6 +415,52 @@ void bl_stack_set_log_level(struct bl_stack *s, enum bl_level level)
         }
 }
 
+/* ---- draining ---- */
+
+struct bl_edge *bl_stack_edge(struct bl_stack *s, unsigned worker)
+{
+        return s->workers[worker].edge;
+}
+
+struct drain_post { /* travels to a worker; freed there */
+        struct bl_post post;
+        struct bl_stack *stack;
+        uint32_t deadline_ms;
+};
+
+static void drain(struct bl_post *p, struct env *env)
+{
+        struct drain_post *d = BL_CONTAINER(p, struct drain_post, post);
+        struct bl_edge *e = bl_stack_edge(d->stack, env->worker);
+        if (d->deadline_ms)
+                bl_edge_drain(e, d->deadline_ms);
+        else
+                bl_edge_drain_cancel(e);
+        free(d);
+}
+
+int bl_stack_drain(struct bl_stack *s, uint32_t deadline_ms)
+{
+        struct drain_post *all[BL_WORLD_WORKERS_MAX];
+        unsigned n = bl_world_workers(s->world), made = 0;
+        struct env *env = bl_world_env(s->world, 0);
+        while (made < n && (all[made] = malloc(sizeof(**all))))
+                made++;
+        for (unsigned i = 0; i < made; i++) {
+                if (made < n) {
+                        free(all[i]);
+                        continue;
+                }
+                *all[i] = (struct drain_post){.post.run = drain, .stack = s, .deadline_ms = deadline_ms};
+                env->ops->post(env, i, &all[i]->post);
+        }
+        if (made < n)
+                return BL_ENOMEM;
+        bl_log_ev(bl_stack_log(s), BL_LOG_INFO, deadline_ms ? "draining" : "drain_cancelled",
+                  BL_KI("deadline_s", deadline_ms / 1000));
+        return 0;
+}
+
 /* ---- other certificates ---- */
 
 int bl_stack_reload_tls(struct bl_stack *s, const struct bl_options *o, struct bl_log *log, struct bl_sb *err)

@@ -20,6 +20,9 @@ struct bl_world *bl_stack_world(struct bl_stack *s);
 const char *bl_stack_role_name(const struct bl_stack *s); /* "edge", "home" */
 struct bl_flows *bl_stack_flows(struct bl_stack *s, unsigned worker);
 struct bl_sticky *bl_stack_sticky(struct bl_stack *s);
+struct bl_edge *bl_stack_edge(struct bl_stack *s, unsigned worker); /* NULL: a home */
+/* Drains an edge in all its workers, or ends that (deadline_ms 0). From worker 0. 0, BL_ENOMEM. */
+int bl_stack_drain(struct bl_stack *s, uint32_t deadline_ms);
 bl_us bl_stack_started_at(const struct bl_stack *s);                  /* the world's clock when bl_stack_run began */
 struct bl_log *bl_stack_log(struct bl_stack *s);                      /* worker 0's */
 int bl_stack_run(struct bl_stack *s);                                 /* until its world is stopped; 0 or < 0 */

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/version.h"
+#include "edge/edge.h"
 #include "flow/flow.h"
 #include "sticky/sticky.h"
 
@@ -195,9 +196,60 @@ static bool status_row(void *ctx, unsigned worker, struct bl_cursor *at, struct 
         return false;
 }
 
+static bool drain_row(void *ctx, unsigned worker, struct bl_cursor *at, struct bl_sb *out)
+{
+        struct bl_edge *e = bl_stack_edge(ctx, worker);
+        bl_us now = bl_world_env(bl_stack_world(ctx), worker)->now, until = now;
+        (void)at;
+        if (!e)
+                return false;
+        struct bl_json j = bl_json_begin(out);
+        bl_json_int(&j, "worker", worker);
+        bl_json_bool(&j, "draining", bl_edge_draining(e, &until));
+        bl_json_int(&j, "deadline_s", until > now ? (int64_t)((until - now) / 1000000) : 0);
+        bl_json_int(&j, "registrations", (int64_t)bl_edge_bindings(e));
+        (void)bl_json_end(&j);
+        return false;
+}
+
+enum { DRAIN_S = 900, DRAIN_MAX_S = 86400 };
+
+static int drain_action(void *ctx, const char *(*arg)(void *args, const char *key), void *args, struct bl_sb *out)
+{
+        struct bl_stack *s = ctx;
+        uint32_t seconds = DRAIN_S;
+        const char *deadline = arg(args, "deadline");
+        if (!bl_stack_edge(s, 0)) {
+                bl_sb_addz(out, "this node is no edge: a home keeps no calls, restart it as it is");
+                return BL_EINVAL;
+        }
+        if (deadline && (bl_str_u32(bl_str_z(deadline), &seconds) < 0 || seconds > DRAIN_MAX_S)) {
+                bl_sb_fmt(out, "deadline is a number of seconds, at most %d; 0 takes the draining back", DRAIN_MAX_S);
+                return BL_EINVAL;
+        }
+        int rc = bl_stack_drain(s, seconds * 1000);
+        if (rc < 0) {
+                bl_sb_addz(out, bl_err_text(rc));
+                return rc;
+        }
+        struct bl_json j = bl_json_begin(out);
+        bl_json_bool(&j, "draining", seconds > 0);
+        bl_json_int(&j, "deadline_s", seconds);
+        (void)bl_json_end(&j);
+        return 0;
+}
+
+const struct bl_action bl_actions[] = {
+        {"drain", "Sends the UAs of an edge to other edges; deadline: seconds until what is left is closed.",
+         drain_action},
+};
+const unsigned bl_n_actions = BL_ARRAY_LEN(bl_actions);
+
 const struct bl_view bl_views[] = {
         {"status", "The node, a row a role.", true, status_row},
         {"flows", "Connections and UDP peers: whose, opened by whom, linked to which domains.", false, flow_rows},
         {"bindings", "The stickiness table: which URI sticks to which flow, and until when.", true, binding_rows},
+        {"drain", "Whether an edge drains, and the registrations that it still carries, a row a worker.", false,
+         drain_row},
 };
 const unsigned bl_n_views = BL_ARRAY_LEN(bl_views);

@@ -5,5 +5,7 @@
 
 extern const struct bl_view bl_views[];
 extern const unsigned bl_n_views;
+extern const struct bl_action bl_actions[];
+extern const unsigned bl_n_actions;
 
 struct bl_admin_part bl_views_part(struct bl_stack *s);
