@@ -271,15 +271,15 @@ static bool redirect_target(const struct reg *r, const struct bl_msg *m, struct 
         return false;
 }
 
-/* All targets have a flow of ours already, or failed: this edge is to adopt P, and is named by maddr; or, for it drains
- * and we are here by maddr, it is asked once more. */
+/* All targets have a flow of ours already, or failed: this edge is to adopt P, and is named by maddr. One that we are
+ * registered with by maddr drains: it is asked once more. */
 static bool adopt_here(const struct reg *r, bl_flow_id from, struct bl_sb *out)
 {
         struct bl_flow *f = bl_flow_get(bl_txns_flows(r->ua->stack->txns), from);
         struct bl_uri u;
         static const struct bl_str drop[] = {{"maddr", 5}};
         if (!f || bl_uri_parse(text_str(&r->route), &u) < 0 ||
-            (r->redirects > 1 && bl_uri_param(&u, BL_STR("maddr"), NULL)))
+            ((r->redirects > 1 || r->state != REG_REGISTERED) && bl_uri_param(&u, BL_STR("maddr"), NULL)))
                 return false;
         bl_uri_put_without(out, &u, drop, 1);
         bl_sb_addz(out, ";maddr=");
