@@ -76,6 +76,79 @@ request_route {{
 }}
 """
 
+# Registrar and proxy of its own domain, with another one next to it that it reaches by TLS (RFC 5923: it takes up the
+# other's connection when that offers it by ;alias).
+PEER = """\
+#!KAMAILIO
+debug=2
+log_stderror=yes
+children=2
+tcp_children=2
+auto_aliases=no
+enable_tls=yes
+tcp_accept_aliases=yes
+tcp_source_ipv4={ip}
+listen=udp:{ip}:5060
+listen=tcp:{ip}:5060
+listen=tls:{ip}:5061
+alias="{domain}"
+tcp_connection_lifetime=3600
+loadmodule "tls.so"
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "tmx.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+modparam("tls", "config", "{dir}/kamailio-tls.cfg")
+modparam("usrloc", "db_mode", 0)
+modparam("rr", "enable_full_lr", 1)
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    if (has_totag()) {{
+        if (loose_route()) {{ route(ON); exit; }}
+        if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+        sl_send_reply("404", "Not Here");
+        exit;
+    }}
+    if (is_method("OPTIONS") && uri == myself) {{ sl_send_reply("200", "OK"); exit; }}
+    if (is_method("REGISTER")) {{ save("location"); exit; }}
+    loose_route();
+    if (is_method("INVITE")) record_route_preset("{domain}");
+    if ($rd == "{domain}" && !lookup("location")) {{ sl_send_reply("480", "Away"); exit; }}
+    route(ON);
+}}
+
+route[ON] {{
+    if ($dd == "{other}" || ($du == $null && $rd == "{other}")) {{ t_relay_to_tls("{other_ip}", "5061"); exit; }}
+    t_relay();
+}}
+"""
+
+TLS = """\
+[server:default]
+method = TLSv1.2+
+verify_certificate = yes
+require_certificate = yes
+certificate = {dir}/tls/{name}.pem
+private_key = {dir}/tls/{name}.key
+ca_list = {dir}/tls/ca.pem
+[client:default]
+method = TLSv1.2+
+verify_certificate = yes
+require_certificate = yes
+certificate = {dir}/tls/{name}.pem
+private_key = {dir}/tls/{name}.key
+ca_list = {dir}/tls/ca.pem
+"""
+
 
 def nameserver():
     """Whom the C library of this machine asks first."""
@@ -105,6 +178,16 @@ def network(lab):
 def start(lab, script, host, domain=""):
     text = COMMON.format(ip=lab.ip(host), aliases=f'alias="{domain}"' if domain else "",
                          fr=1500 if script is HOME else 8000) + script.format(home=lab.ip(100))
+    return run(lab, text, host)
+
+
+def peer(lab, host, domain, other, other_host):
+    lab.write("kamailio-tls.cfg", TLS.format(dir=lab.dir, name=domain))
+    return run(lab, PEER.format(ip=lab.ip(host), domain=domain, other=other, other_ip=lab.ip(other_host), dir=lab.dir),
+               host)
+
+
+def run(lab, text, host):
     path = lab.write("kamailio.cfg", text)
     p = lab.start([need("kamailio"), "-f", path, "-DD", "-E", "-m", "32", "-M", "4", "-Y", lab.dir,
                    "-P", lab.dir / "kamailio.pid"], name="kamailio")

@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from belay import BELAY, DEADLINE
+import kamailio
+from belay import BELAY, DEADLINE, password
 
 HOME = """\
 node: {node}
 listen: [udp {ip}:5060, tls {ip}:5061]
-home: {{domain: {domain}, policy: accept, auth: no, key_file: {node}.key, calls_in: {calls_in}}}
+home: {{domain: {domain}, policy: accept, users_file: users, key_file: {node}.key, calls_in: {calls_in}}}
 tls: {{cert: {cert}.pem, key: {cert}.key, ca: tls/ca.pem}}
 admin: {{socket: {node}.sock}}
 map: {{{map}}}
@@ -21,6 +22,9 @@ HOSTS = {"a.com": 1, "b.com": 2}
 
 
 def home(lab, node, domain, cert=None, calls_in="any", knows=("a.com", "b.com")):
+    for user in ("joe@a.com", "bob@b.com"):
+        subprocess.run([BELAY, "user", "add", lab.dir / "users", user], check=True, capture_output=True, text=True,
+                       input=password(user.partition("@")[0]) + "\n")
     where = ", ".join(f"{d}: tls {lab.ip(HOSTS[d])}:5061" for d in knows)
     if not (lab.dir / f"{node}.key").exists():
         subprocess.run([BELAY, "key", lab.dir / f"{node}.key"], check=True, capture_output=True)
@@ -114,6 +118,68 @@ def test_b_cannot_open_to_a(lab):
     assert connections(lab)
     assert metric(lab, "b1", "belay_hop_opens_total") == 0
 
+
+# ---- a domain that is not belay's ----
+
+def with_kamailio(lab):
+    """b.com is Kamailio with its tls module, mutual TLS required."""
+    lab.run([BELAY, "cert", "--dir", "tls", *HOSTS])
+    home(lab, "a1", "a.com")
+    kamailio.peer(lab, HOSTS["b.com"], "b.com", "a.com", HOSTS["a.com"])
+    return phone(lab, "joe", "a.com", 201), bobs(lab)
+
+
+def bobs(lab):
+    """Kamailio tells no Service-Route: his phone is told that the way to a.com is by its own proxy."""
+    return phone(lab, "bob", "b.com", 202, f"--map=a.com=udp:{lab.ip(HOSTS['b.com'])}:5060")
+
+
+def both_sides(a, b, callee):
+    """a calls; then each asks the other something in the dialog; b hangs up."""
+    acks = len(b.events("acked"))
+    a.say(f"call {callee}")
+    call, mine = b.wait("acked", acks + 1)["call"], a.events("calling")[-1]["call"]
+    for p, q, n in ((a, b, mine), (b, a, call)):
+        answers, acks = len(p.events("answered", method="INVITE")), len(q.events("acked"))
+        p.say(f"reinvite {n}")
+        assert p.wait("answered", answers + 1, method="INVITE")["status"] == 200
+        q.wait("acked", acks + 1)
+    byes = len(b.events("answered", method="BYE"))
+    b.say(f"bye {call}")
+    assert b.wait("answered", byes + 1, method="BYE")["status"] == 200
+
+
+@pytest.mark.one_worker("with more there may be one connection for each")
+@pytest.mark.parametrize("first", ["belay", "kamailio"])
+def test_kamailio_shares_one_connection(lab, first):
+    """Whoever opens it: calls of both domains, in both directions, take the same connection (RFC 5923)."""
+    joe, bob = with_kamailio(lab)
+    if first == "belay":
+        both_sides(joe, bob, "sip:bob@b.com")
+    both_sides(bob, joe, "sip:joe@a.com")
+    both_sides(joe, bob, "sip:bob@b.com")
+    both_sides(bob, joe, "sip:joe@a.com")
+    assert len(connections(lab)) == 1
+    assert metric(lab, "a1", "belay_hop_opens_total") == (1 if first == "belay" else 0)
+
+
+@pytest.mark.one_worker("the certificate is the same for each")
+def test_kamailio_of_another_name_is_nobody(lab):
+    """The same Kamailio, with a certificate for evil.com: its users are strangers, and nobody is called there."""
+    lab.run([BELAY, "cert", "--dir", "tls", *HOSTS, "evil.com"])
+    for end in ("pem", "key"):
+        (lab.dir / f"tls/b.com.{end}").write_bytes((lab.dir / f"tls/evil.com.{end}").read_bytes())
+    a = home(lab, "a1", "a.com")
+    kamailio.peer(lab, HOSTS["b.com"], "b.com", "a.com", HOSTS["a.com"])
+    joe, bob = phone(lab, "joe", "a.com", 201), bobs(lab)
+    bob.say("call sip:joe@a.com")
+    assert bob.wait("answered", method="INVITE")["status"] == 407
+    joe.say("call sip:bob@b.com")
+    a.expect('event=tls_refused .*wanted=b.com offered="sip:evil.com evil.com.*reason=wrong_name')
+    assert not joe.events("invited") and not bob.events("invited")
+
+
+# ---- certificates that will not do ----
 
 @pytest.mark.parametrize("shown, reason", [
     ("wrong", "wrong_name"), ("wildcard", "wildcard"), ("self", "self-signed"), ("expired", "expired"),
