@@ -281,42 +281,42 @@ def test_a_service_that_is_decidedly_not_there(lab):
     assert not home.heard
 
 
-def test_a_cluster_by_dns_alone(lab, transport):
-    """Nobody has a map: phones find the home, then the edges; edges find the home, the home finds the edges."""
+SERVICES = {"udp": ("SIP+D2U", "_sip._udp", 5060), "tcp": ("SIP+D2T", "_sip._tcp", 5060),
+            "tls": ("SIPS+D2T", "_sips._tcp", 5061)}
+
+
+@pytest.mark.parametrize("by", list(SERVICES))
+def test_a_cluster_by_dns_alone(lab, by):
+    """Nobody has a map: phones find the home, then the edges; edges find the home, the home finds the edges. By TLS the
+    certificates prove the domain that was asked for, not the names that its SRV records lead to."""
     lab.users("joe", "bob")
-    services = {"udp": '"S" "SIP+D2U" "" _sip._udp', "tcp": '"S" "SIP+D2T" "" _sip._tcp'}[transport]
-    other = {"udp": '"S" "SIP+D2T" "" _sip._tcp', "tcp": '"S" "SIP+D2U" "" _sip._udp'}[transport]
-    dns = NameServer(lab, {DOMAIN: f"""\
-@ NAPTR 10 10 {services}
-@ NAPTR 20 10 {other}
-_sip._{transport} SRV 10 10 5060 h1
-h1 A {lab.ip(100)}
-edge NAPTR 10 10 {services.replace(f'_sip._{transport}', f'_sip._{transport}.edge')}
-_sip._{transport}.edge SRV 10 10 5060 e1
-_sip._{transport}.edge SRV 10 10 5060 e2
-e1 A {lab.ip(1)}
-e2 A {lab.ip(2)}"""})
-    lab.belayd("h1", f"""\
-node: h1
-listen: [udp {lab.ip(100)}:5060, tcp {lab.ip(100)}:5060]
-home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users}}
-trust: {{{CLUSTER}: [{lab.ip(1)}, {lab.ip(2)}]}}
+    service, label, port = SERVICES[by]
+    wishes = [f'10 10 "S" "{service}" "" {label}', *(f'20 10 "S" "{s}" "" {n}' for s, n, _ in SERVICES.values() if s != service)]
+    dns = NameServer(lab, {DOMAIN: "\n".join([
+        *(f"@ NAPTR {w}" for w in wishes), *(f"edge NAPTR {w}.edge" for w in wishes),
+        f"{label} SRV 10 10 {port} h1", *(f"{label}.edge SRV 10 10 {port} e{i}" for i in (1, 2)),
+        f"h1 A {lab.ip(100)}", f"e1 A {lab.ip(1)}", f"e2 A {lab.ip(2)}"])})
+
+    def node(name, host, role, domain, others, of):
+        listen, trust = lab._secured(by, lab.ip(host), domain)
+        lab.belayd(name, f"""\
+node: {name}
+listen: {listen}
+{role}
+{trust(of, f"[{', '.join(lab.ip(h) for h in others)}]")}
 dns: {{servers: [{dns.address}]}}
 workers: {lab.workers}
 """)
+    node("h1", 100, f"home: {{domain: {DOMAIN}, edge: {CLUSTER}, key_file: home.key, users_file: users}}", DOMAIN, (1, 2),
+         CLUSTER)
     for i in (1, 2):
-        lab.belayd(f"e{i}", f"""\
-node: e{i}
-listen: [udp {lab.ip(i)}:5060, tcp {lab.ip(i)}:5060]
-edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{e1: {lab.ip(1)}, e2: {lab.ip(2)}}}, home: {DOMAIN}}}
-trust: {{{DOMAIN}: {lab.ip(100)}}}
-dns: {{servers: [{dns.address}]}}
-workers: {lab.workers}
-""")
-    joe, bob = (lab.phone(u, f"--dns={dns.address}", host=h, maps=[]) for u, h in (("joe", 201), ("bob", 202)))
+        node(f"e{i}", i, f"edge: {{cluster: {CLUSTER}, key_file: cluster.key, members: {{e1: {lab.ip(1)}, e2: {lab.ip(2)}}}, "
+             f"home: {DOMAIN}}}", CLUSTER, (100,), DOMAIN)
+    ca = [f"--ca={lab.dir}/tls/ca.pem"] if by == "tls" else []
+    joe, bob = (lab.phone(u, f"--dns={dns.address}", *ca, host=h, maps=[]) for u, h in (("joe", 201), ("bob", 202)))
     for p in (joe, bob):
         p.wait("registered", reg_id=2)
-        assert {r["transport"] for r in p.table() if "+e" in r["uri"]} == {transport.upper()}
+        assert {r["transport"] for r in p.table() if "+e" in r["uri"]} == {by.upper()}
     joe.say(f"call sip:bob@{DOMAIN}")
     bob.wait("acked")
     lab.nodes["e1"].kill()
