@@ -261,9 +261,12 @@ static void deadline_fire(struct bl_timer *timer)
         if (s->state == SEND_OVER)
                 return;
         send_enter(s);
-        for (unsigned i = 0; i < s->n_tried && s->state == SEND_LOOKING; i++) /* no answer is a failure: RFC 3263 4.3 */
-                if (s->seek->tried[i].state == TRIED_OPEN || s->seek->tried[i].state == TRIED_SILENT)
-                        hop_failed_mark(s->h, s->seek->tried[i].tp, &s->seek->tried[i].addr);
+        /* No answer is a failure (RFC 3263 section 4.3); of whoever sent a 100, the silence is somebody else's. */
+        for (unsigned i = 0; i < s->n_tried && s->state == SEND_LOOKING; i++) {
+                const struct tried *t = &s->seek->tried[i];
+                if (!t->heard && (t->state == TRIED_OPEN || t->state == TRIED_SILENT))
+                        hop_failed_mark(s->h, t->tp, &t->addr);
+        }
         if (s->held && send_is_doubtful(s->held->status)) {
                 s->unsure = true;
                 send_show_held(s);

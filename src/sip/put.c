@@ -57,13 +57,17 @@ void bl_put_hdr(struct bl_put *w, const struct bl_msg *m, const struct bl_hdr *h
 
 void bl_put_u32(struct bl_put *w, uint32_t v)
 {
-        char digits[10];
-        size_t n = sizeof digits;
+        size_t n = 1;
 
-        do
-                digits[--n] = (char)('0' + v % 10);
-        while (v /= 10);
-        bl_put(w, bl_str_make(digits + n, sizeof digits - n));
+        for (uint64_t limit = 10; v >= limit; limit *= 10)
+                n++;
+        if (n > (size_t)(w->end - w->p)) {
+                w->over = true;
+                return;
+        }
+        w->p += n;
+        for (char *to = w->p; n--; v /= 10)
+                *--to = (char)('0' + v % 10);
 }
 
 void bl_put_length(struct bl_put *w, size_t length)

@@ -213,6 +213,35 @@ static void a_target_that_said_503_goes_last(void **state)
         kit_free(k);
 }
 
+/* Nor did it answer at all: at the request's end it counts as failed, though its flow lives (a stranger need not answer
+ * probes). */
+static void a_target_that_was_silent_goes_last(void **state)
+{
+        struct kit *k = kit_new();
+        struct got g;
+        (void)state;
+        kit_go(k, BL_M_BYE, "sip:home.example;lr", 0);
+        bl_flow_id f = kit_up(k, "10.0.2.1:5060");
+        assert_int_equal(k->try_flow, f);
+        fake_pass(k->f, 29000);
+        assert_int_equal(k->failed, 504);
+        ask(k, &g, "sip:home.example", false);
+        assert_target(&g, 0, BL_TCP, "10.0.2.2:5060");
+        fake_pass(k->f, 10100);
+        ask(k, &g, "sip:home.example", false);
+        assert_target(&g, 0, BL_TCP, "10.0.2.1:5060");
+        /* Whoever sent a 100 is there; what was silent stands behind it. */
+        kit_go(k, BL_M_BYE, "sip:home.example;lr", 0);
+        assert_int_equal(k->try_flow, f);
+        kit_resp(k, f, 100);
+        k->failed = 0;
+        fake_pass(k->f, 29000);
+        assert_int_equal(k->failed, 504);
+        ask(k, &g, "sip:home.example", false);
+        assert_target(&g, 0, BL_TCP, "10.0.2.1:5060");
+        kit_free(k);
+}
+
 /* ---- SRV, A, AAAA ---- */
 
 static struct bl_rr srv(uint16_t prio, uint16_t weight, const char *name, uint16_t port)
@@ -525,6 +554,29 @@ static void ttl_positive_and_negative(void **state)
         kit_free(k);
 }
 
+/* A day and five minutes, whatever the zone says: RFC 2308 section 5, and a home that moved is found again. */
+static void ttls_are_capped(void **state)
+{
+        struct kit *k = with_dns();
+        struct got g;
+        (void)state;
+        ask(k, &g, "sip:x.example:5060", false);
+        kit_answer_a(k, "x.example", "192.0.2.1", 1000000);
+        ask(k, &g, "sip:none.example:5060", false);
+        kit_answer(k, "none.example", BL_RR_A, BL_ENOENT, NULL, 0, 1000000);
+        fake_pass(k->f, 299000);
+        assert_int_equal(ask(k, &g, "sip:none.example:5060", false), BL_ENOENT);
+        fake_pass(k->f, 2000);
+        assert_int_equal(ask(k, &g, "sip:none.example:5060", false), BL_EPENDING);
+        bl_resolve_cancel(&g.r);
+        fake_pass(k->f, 86000000);
+        assert_int_equal(ask(k, &g, "sip:x.example:5060", false), 1);
+        fake_pass(k->f, 200000);
+        assert_int_equal(ask(k, &g, "sip:x.example:5060", false), BL_EPENDING);
+        bl_resolve_cancel(&g.r);
+        kit_free(k);
+}
+
 static void a_zero_ttl_still_answers_who_asked(void **state)
 {
         struct kit *k = dual_stack();
@@ -654,7 +706,9 @@ int main(void)
                 cmocka_unit_test(weights_share_the_load),
                 cmocka_unit_test(many_records),
                 cmocka_unit_test(a_target_that_said_503_goes_last),
+                cmocka_unit_test(a_target_that_was_silent_goes_last),
                 cmocka_unit_test(ttl_positive_and_negative),
+                cmocka_unit_test(ttls_are_capped),
                 cmocka_unit_test(a_zero_ttl_still_answers_who_asked),
                 cmocka_unit_test(no_answer_is_a_timeout_and_soon_asked_again),
                 cmocka_unit_test(one_family_is_enough),
