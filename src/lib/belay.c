@@ -104,8 +104,8 @@ static int take_transport(struct belay *b, const struct belay_options *o, struct
         return 0;
 }
 
-/* Without tls_ca or tls_cert they are read only when something shows that they will be needed: the system's list of
- * issuers is long. */
+/* Which transports DNS and URIs will ask for nobody knows yet. So the system's list of issuers is read even if nothing
+ * shows that it will be needed; then it is no error when there is none. */
 static int load_creds(const struct belay *b, const struct belay_options *o, struct bl_sb *err,
                       struct bl_creds **ret_creds)
 {
@@ -118,7 +118,13 @@ static int load_creds(const struct belay *b, const struct belay_options *o, stru
                 needed = needed || bl_tp_is_secure(b->map[i].tp);
         if (o->tls_key && !o->tls_cert)
                 return wrong(err, "tls_key", o->tls_key, "enough: name its certificate too");
-        return needed ? bl_creds_new(&conf, err, ret_creds) : 0;
+        size_t before = err->n;
+        int rc = bl_creds_new(&conf, err, ret_creds);
+        if (rc < 0 && !needed) {
+                err->n = before;
+                rc = 0;
+        }
+        return rc;
 }
 
 static int make_world(struct belay *b, const struct belay_options *o, struct bl_sb *err)
