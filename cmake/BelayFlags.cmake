@@ -38,8 +38,8 @@ endif()
 if(NOT BELAY_SANITIZE STREQUAL "")
         add_compile_options(-fsanitize=${BELAY_SANITIZE} -fno-sanitize-recover=all)
         add_link_options(-fsanitize=${BELAY_SANITIZE})
-        if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # instrumentation makes this warning guess wrong; dev and release keep it
-                add_compile_options(-Wno-maybe-uninitialized)
+        if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # instrumentation makes these guess wrong; dev and release keep them
+                add_compile_options(-Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overread)
         endif()
 endif()
 if(BELAY_FUZZ)

@@ -30,6 +30,8 @@ int bl_dhcp_set_name(struct bl_str text, struct bl_dhcp_server *ret)
                 if (!label_ok(label))
                         return BL_EMALFORMED;
         }
+        if (label.p[0] >= '0' && label.p[0] <= '9') /* RFC 3261 section 25.1: else it might be a broken address */
+                return BL_EMALFORMED;
         *ret = (struct bl_dhcp_server){.name_len = (uint8_t)text.n};
         memcpy(ret->name, text.p, text.n);
         return 0;

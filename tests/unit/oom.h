@@ -20,6 +20,11 @@ void oom_stop(void);      /* none fails any more */
 bool oom_struck(void);    /* since oom_fail_at an allocation has failed */
 long oom_count(void);     /* allocations of this thread asked for since its start, failed ones included */
 
+/* The same for what is asked of one pool: it keeps what it once got from the heap, so the heap's failures are rare. */
+struct bl_pool;
+void oom_pool_fail_at(const struct bl_pool *p, long n); /* NULL: none fails any more */
+bool oom_pool_struck(void);
+
 struct oom_run {
         long n; /* the allocation that fails in this run */
         bool begun;

@@ -264,6 +264,8 @@ static void test_lease_of_networkd(void **state)
         assert_list(&l, "sip:192.0.2.1;lr sip:192.0.2.2;lr ");
         assert_int_equal(bl_dhcp_lease_networkd(BL_STR("SIP=2001:db8::1 edge.example.com a;b"), &l), 0);
         assert_list(&l, "sip:[2001:db8::1];lr sip:edge.example.com;lr ");
+        assert_int_equal(bl_dhcp_lease_networkd(BL_STR("SIP=192.0.1 192.0.2.256 a.1 -a a..b 1.a"), &l), 0);
+        assert_list(&l, "sip:1.a;lr ");
         assert_int_equal(bl_dhcp_lease_networkd(BL_STR("ADDRESS=192.0.2.77\nSIP=\n"), &l), BL_ENOENT);
         assert_int_equal(bl_dhcp_lease_networkd(BL_STR(""), &l), BL_ENOENT);
 }

@@ -1,8 +1,10 @@
 /* The endpoint of include/belay/belay.h: options, both loops, jobs, timers. Calls are tests/system/test_libbelay.py's.
  */
+#include "unit/oom.h"
 #include "unit/unit.h"
 
 #include <belay/belay.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -252,6 +254,55 @@ static void test_jobs_of_another_thread(void **state)
         assert_int_equal(s.n, 3);
 }
 
+static void ignore(void *ctx, const struct belay_event *e)
+{
+        (void)ctx;
+        (void)e;
+}
+
+/* Everything an application does before the first datagram, with each allocation failing once. */
+static void test_without_memory(void **state)
+{
+        (void)state;
+        static const char *const map[] = {"example.com=udp:127.0.0.1:9"};
+        OOM_EACH(run)
+        {
+                struct belay_options o;
+                struct belay_account_options ao;
+                struct belay *b = NULL;
+                struct belay_account *a = NULL;
+                struct belay_call *call = NULL;
+                struct belay_timer *t;
+                char err[100];
+                belay_options_init(&o, sizeof o);
+                o.map = map;
+                o.n_map = 1;
+                belay_account_options_init(&ao, sizeof ao);
+                ao.aor = "sip:joe@example.com";
+                ao.outbound_proxy = "dhcp";
+                ao.dhcp_interface = "lo";
+                ao.event = ignore;
+                int rc = belay_new(&o, err, sizeof err, &b);
+                if (rc == 0)
+                        rc = belay_account_new(b, &ao, err, sizeof err, &a);
+                if (rc == 0)
+                        rc = belay_register(a);
+                if (rc == 0)
+                        rc = belay_timer_start(b, 0, tick, NULL, &t);
+                if (rc == 0) {
+                        belay_timer_stop(t);
+                        rc = belay_call_place(a, "sip:bob@example.com", NULL, &call);
+                }
+                if (rc == 0)
+                        rc = belay_post(b, tick, NULL);
+                if (!oom_struck())
+                        assert_int_equal(rc, 0);
+                else if (rc != 0 && rc != BELAY_ENOMEM && rc != BELAY_ELIMIT && rc != -ENOMEM)
+                        fail_msg("allocation %ld: %d, %s", run.n, rc, belay_strerror(rc));
+                belay_free(b);
+        }
+}
+
 static void test_words(void **state)
 {
         (void)state;
@@ -272,6 +323,7 @@ int main(void)
                 cmocka_unit_test(test_run_until_a_timer_stops_it),
                 cmocka_unit_test(test_embedded_in_another_loop),
                 cmocka_unit_test(test_jobs_of_another_thread),
+                cmocka_unit_test(test_without_memory),
                 cmocka_unit_test(test_words),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* Flows that die, edges that are gone, and memory that is: RFC 5626 section 4.5, protocol.md sections 4.4 and 5. */
+#include "unit/oom.h"
 #include "unit/ua/rig.h"
 
 static unsigned registers(struct rig *r, unsigned e)
@@ -401,6 +402,29 @@ static void memory_ends(void **state)
         assert_in_range(worked, 10, 110);
 }
 
+/* One allocation fails, each time a later one: nothing breaks, all of it comes back, and the UA is registered again
+ * whatever it was. */
+static void one_allocation_fails(void **state)
+{
+        (void)state;
+        long n = 0;
+        for (bool struck = true; struck; n++) {
+                struct rig *r = rig_new(n & 1 ? BL_UDP : BL_TCP);
+                r->digest = true;
+                sim_start(r->node);
+                oom_pool_fail_at(r->env->pool, n);
+                calls_and_registrations(r);
+                struck = oom_pool_struck();
+                oom_pool_fail_at(NULL, 0);
+                rig_start(r);
+                UNTIL(r, bl_ua_flows(r->ua) == 2, 400);
+                r->other_flows = UINT_MAX;
+                rig_free(r);
+        }
+        print_message("%ld allocations\n", n - 1);
+        assert_true(n > 150);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -418,6 +442,7 @@ int main(void)
                 cmocka_unit_test(proxies_in_turn),
                 cmocka_unit_test(no_keepalive_where_none_was_agreed),
                 cmocka_unit_test(memory_ends),
+                cmocka_unit_test(one_allocation_fails),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
