@@ -116,7 +116,8 @@ function(belay_unit_tests)
         target_include_directories(belayunit PUBLIC ${CMAKE_SOURCE_DIR}/tests ${BELAY_INCLUDES})
         target_link_libraries(belayunit PUBLIC PkgConfig::CMOCKA)
         target_link_options(belayunit PUBLIC LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
-                LINKER:--wrap=posix_memalign,--wrap=strdup,--wrap=strndup)
+                LINKER:--wrap=posix_memalign,--wrap=strdup,--wrap=strndup
+                LINKER:--wrap=bl_pool_alloc,--wrap=bl_pool_zalloc,--wrap=bl_buf_new,--wrap=bl_buf_copy)
         file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*/test_*.c)
         foreach(source ${tests})
                 get_filename_component(folder ${source} DIRECTORY)
