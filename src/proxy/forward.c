@@ -299,7 +299,9 @@ static int edit_record_route(const struct px_branch *b, const struct bl_try *t, 
         struct bl_sb both = {NULL, 0, 2 * g->record_route.n + RECORD_ROUTE_MORE, false};
         if (!g->record_route.n)
                 return 0;
-        if (p->role->record_route) {
+        /* A sips URI says TLS for every hop; naming that as a transport, too, is deprecated (RFC 5630 section 3.1.4).
+         */
+        if (p->role->record_route && !is_sips(bl_str_from(g->record_route, 1))) {
                 both.p = bl_arena_alloc(e->arena, both.cap);
                 if (!both.p)
                         return BL_ENOMEM;

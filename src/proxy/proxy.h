@@ -41,8 +41,8 @@ struct bl_role { /* what a role supplies; `role` is the ctx given at bl_proxy_ne
          * already. May be NULL. < 0: skip this candidate. */
         int (*outgoing)(void *role, struct bl_px *px, unsigned target, const struct bl_try *t, struct bl_edits *e);
         /* The Record-Route of a try, now that its transport is known: appends the values that go in instead of the
-         * target's `record_route`, the far side's first (RFC 5658); nothing: that one serves both sides. May be NULL.
-         */
+         * target's `record_route`, the far side's first (RFC 5658); nothing: that one serves both sides. Not
+         * asked for a sips URI, which serves both anyway. May be NULL. */
         void (*record_route)(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
                              struct bl_sb *out);
         /* A response before it goes upstream (provisional, 2xx, or the best of the finals): bind, edit. `from`: the
@@ -122,8 +122,8 @@ int bl_px_hold(struct bl_px *px, bool stateful);
  * the last Route value takes its place (section 16.4). bl_px_msg then shows the message as a loose router would have
  * sent it. 0; BL_ENOENT no Route is left, BL_EMALFORMED, BL_ENOMEM: nothing changed. */
 int bl_px_recover_strict(struct bl_px *px);
-/* For bl_role.record_route: appends `one` (`<URI>`) with ;transport=. BL_TP_COUNT: as it is, and so for
- * WebSocket, too: its client uses the connection it has, and nobody could open one to it. */
+/* For bl_role.record_route: appends `one` (`<URI>`) with ;transport=. BL_TP_COUNT: as it is, and so for WebSocket, too:
+ * its client uses the connection it has, and nobody could open one to it. */
 void bl_px_put_record_route(struct bl_str one, enum bl_tp tp, struct bl_sb *out);
 /* Adds a target (texts copied). 0, BL_ENOMEM, BL_ELIMIT (Max-Breadth, 16 targets). */
 int bl_px_add(struct bl_px *px, const struct bl_px_target *t);

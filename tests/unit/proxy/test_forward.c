@@ -322,6 +322,35 @@ static void the_role_writes_branch_and_last_edits(void **state)
         rig_end(r);
 }
 
+static void role_record_route(void *role, struct bl_px *px, const struct bl_px_target *g, const struct bl_try *t,
+                              struct bl_sb *out)
+{
+        (void)role, (void)px;
+        bl_px_put_record_route(g->record_route, t->tp, out);
+        bl_sb_addz(out, ", ");
+        bl_px_put_record_route(g->record_route, BL_TCP, out);
+}
+
+/* Two values, once the transport is known (RFC 5658); a sips URI serves both sides. */
+static void the_role_doubles_record_route(void **state)
+{
+        (void)state;
+        struct rig *r = rig_new();
+        r->role.record_route = role_record_route;
+        rig_start(r, BL_UDP);
+        r->decide = to_target;
+        target = &(struct bl_px_target){.record_route = BL_STR("<sip:us.test;lr;d=1>")};
+        SAY(r, ALICE, .method = "MESSAGE", .ruri = "sip:bob@bob.test");
+        const struct got *g = got(r, BOB, "MESSAGE");
+        assert_true(contains(
+                g, "Record-Route: <sip:us.test;lr;d=1;transport=udp>, <sip:us.test;lr;d=1;transport=tcp>\r\n"));
+        target = &(struct bl_px_target){.record_route = BL_STR("<sips:us.test;lr;d=1>")};
+        SAY(r, ALICE, .method = "INFO", .ruri = "sip:bob@bob.test");
+        g = got(r, BOB, "INFO");
+        assert_true(contains(g, "Record-Route: <sips:us.test;lr;d=1>\r\n"));
+        rig_end(r);
+}
+
 /* Serial alternatives of one target, each with a whole list of routes (differing Paths of one instance). */
 static void alternatives_one_after_another(void **state)
 {
@@ -427,6 +456,28 @@ static void ack_goes_once_and_leaves_nothing(void **state)
         rig_end(r);
 }
 
+/* RFC 5658, and the transports that a URI cannot or need not name. */
+static void a_record_route_that_names_its_transport(void **state)
+{
+        static const struct {
+                const char *one, *want;
+                enum bl_tp tp;
+        } row[] = {
+                {"<sip:p@h;lr>", "<sip:p@h;lr;transport=udp>", BL_UDP},
+                {"<sip:p@h;lr>", "<sip:p@h;lr;transport=tls>", BL_TLS},
+                {"<sip:p@h;lr>", "<sip:p@h;lr>", BL_WS},
+                {"<sip:p@h;lr>", "<sip:p@h;lr>", BL_WSS},
+                {"<sip:p@h;lr>", "<sip:p@h;lr>", BL_TP_COUNT},
+        };
+        (void)state;
+        for (size_t i = 0; i < BL_ARRAY_LEN(row); i++) {
+                char text[64];
+                struct bl_sb b = BL_SB(text);
+                bl_px_put_record_route(bl_str_z(row[i].one), row[i].tp, &b);
+                assert_true(bl_str_eq(bl_sb_str(&b), bl_str_z(row[i].want)));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -442,10 +493,12 @@ int main(void)
                 cmocka_unit_test(no_target_at_all),
                 cmocka_unit_test(sixteen_targets_and_no_more),
                 cmocka_unit_test(the_role_writes_branch_and_last_edits),
+                cmocka_unit_test(the_role_doubles_record_route),
                 cmocka_unit_test(alternatives_one_after_another),
                 cmocka_unit_test(a_redirect_of_an_alternative),
                 cmocka_unit_test(a_redirect_replaces_the_top_route),
                 cmocka_unit_test(ack_goes_once_and_leaves_nothing),
+                cmocka_unit_test(a_record_route_that_names_its_transport),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
