@@ -33,7 +33,9 @@ static const struct bl_conf_option dns_options[] = {
          .help = "How long the first try of a question may take. There are two per server."},
 };
 static const struct bl_conf_table dns_table =
-        BL_CONF_TABLE_OF(struct bl_dns_options, dns_options, .name = "dns", .help = "How names are looked up.");
+        BL_CONF_TABLE_OF(struct bl_dns_options, dns_options, .name = "dns",
+                         .help = "How names are looked up: by RFC 3263, with NAPTR, SRV, A and AAAA. Of A and AAAA "
+                                 "only what `listen` has an address of is asked for.");
 
 static const char *const levels[] = {
         [BL_LOG_ERROR] = "error", [BL_LOG_WARN] = "warn", [BL_LOG_INFO] = "info", [BL_LOG_DEBUG] = "debug", NULL};
