@@ -47,6 +47,27 @@ static void the_flow_before_serves_when_the_latest_has_gone(void **state)
         kit_free(k);
 }
 
+/* RFC 3261 17.2.3: the same branch by another sender is another request; a copy says the same sent-by in any case. */
+static void one_branch_of_two_senders(void **state)
+{
+        static const char text[] =
+                "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TCP %s;branch=z9hG4bKsame\r\nFrom: <sip:a@b>;tag=1\r\n"
+                "To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 9\r\nContent-Length: "
+                "0\r\n\r\n";
+        static const char *const sent_by[] = {"one.example", "ONE.example", "two.example", "one.example:5070"};
+        static const unsigned seen[] = {1, 1, 2, 3};
+        struct kit *k = kit_new(1);
+        bl_flow_id a = fake_accept(k->f, 0, BL_TCP, "10.0.0.1:1000");
+        (void)state;
+        for (unsigned i = 0; i < BL_ARRAY_LEN(sent_by); i++) {
+                char m[500];
+                snprintf(m, sizeof(m), text, sent_by[i]);
+                fake_text(k->f, a, m);
+                assert_int_equal(k->w[0].requests, seen[i]);
+        }
+        kit_free(k);
+}
+
 /* Over streams RFC 3261 would have ended it at once: here the copy that comes 30 s later must not be a second request.
  */
 static void a_stalled_stream_delivers_late(void **state)
@@ -422,6 +443,7 @@ static void steady_state_asks_nothing_of_the_heap(void **state)
 static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_by_another_flow_moves_the_answer),
         cmocka_unit_test(the_flow_before_serves_when_the_latest_has_gone),
+        cmocka_unit_test(one_branch_of_two_senders),
         cmocka_unit_test(a_stalled_stream_delivers_late),
         cmocka_unit_test(a_copy_by_udp_after_tcp_is_repeated),
         cmocka_unit_test(a_copy_by_another_worker_finds_the_owner),
