@@ -167,12 +167,17 @@ uint64_t bl_hash_mix(uint64_t a, uint64_t b)
 
 enum { FIRST = 8, FIRST_LOG = 3 };
 
-static struct bl_hnode **bucket(const struct bl_htab *t, size_t i)
+static struct bl_htab_bucket *bucket(const struct bl_htab *t, size_t i)
 {
         if (i < FIRST)
                 return &t->_seg[0][i];
         unsigned top = 63u - (unsigned)__builtin_clzll(i);
         return &t->_seg[top - FIRST_LOG + 1][i - ((size_t)1 << top)];
+}
+
+static uint64_t seen_bit(uint64_t hash)
+{
+        return (uint64_t)1 << (hash >> 58);
 }
 
 /* The mask of the round under way: all buckets below _buckets whose top bit it covers exist already. */
@@ -190,8 +195,8 @@ static size_t index_of(const struct bl_htab *t, uint64_t hash)
 /* Another segment of `n` buckets. */
 static int add_segment(struct bl_htab *t, size_t n)
 {
-        struct bl_hnode **seg = calloc(n, sizeof(struct bl_hnode *));
-        struct bl_hnode ***dir = seg ? realloc(t->_seg, (t->_seg_count + 1) * sizeof(struct bl_hnode **)) : NULL;
+        struct bl_htab_bucket *seg = calloc(n, sizeof(*seg));
+        struct bl_htab_bucket **dir = seg ? realloc(t->_seg, (t->_seg_count + 1) * sizeof(*dir)) : NULL;
         if (!dir) {
                 free(seg);
                 return BL_ENOMEM;
@@ -209,7 +214,9 @@ static void grow(struct bl_htab *t)
             add_segment(t, t->_buckets) < 0)
                 return;
         size_t to = t->_buckets++;
-        struct bl_hnode **at = bucket(t, from), **end = bucket(t, to);
+        struct bl_htab_bucket *old = bucket(t, from), *new = bucket(t, to);
+        struct bl_hnode **at = &old->first, **end = &new->first;
+        old->seen = new->seen = 0;
         while (*at) {
                 struct bl_hnode *n = *at;
                 if (index_of(t, n->hash) == to) {
@@ -217,8 +224,10 @@ static void grow(struct bl_htab *t)
                         n->_next = NULL;
                         *end = n;
                         end = &n->_next;
+                        new->seen |= seen_bit(n->hash);
                 } else {
                         at = &n->_next;
+                        old->seen |= seen_bit(n->hash);
                 }
         }
 }
@@ -226,11 +235,13 @@ static void grow(struct bl_htab *t)
 static void shrink(struct bl_htab *t)
 {
         size_t last = t->_buckets - 1;
-        struct bl_hnode **from = bucket(t, last), **at = bucket(t, last & (mask_of(t->_buckets) >> 1));
+        struct bl_htab_bucket *from = bucket(t, last), *to = bucket(t, last & (mask_of(t->_buckets) >> 1));
+        struct bl_hnode **at = &to->first;
         while (*at)
                 at = &(*at)->_next;
-        *at = *from;
-        *from = NULL;
+        *at = from->first;
+        to->seen |= from->seen;
+        *from = (struct bl_htab_bucket){NULL, 0};
         t->_buckets = last;
         if (last ==
             (size_t)FIRST << (t->_seg_count - 2)) /* the first bucket of its segment: the segment is empty now */
@@ -259,10 +270,11 @@ int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash)
                         return rc;
                 t->_buckets = FIRST;
         }
-        struct bl_hnode **at = bucket(t, index_of(t, hash));
+        struct bl_htab_bucket *b = bucket(t, index_of(t, hash));
         n->hash = hash;
-        n->_next = *at;
-        *at = n;
+        n->_next = b->first;
+        b->first = n;
+        b->seen |= seen_bit(hash);
         if (++t->count > t->_buckets)
                 grow(t);
         return 0;
@@ -270,13 +282,16 @@ int bl_htab_insert(struct bl_htab *t, struct bl_hnode *n, uint64_t hash)
 
 void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n)
 {
-        struct bl_hnode **at = t->_buckets ? bucket(t, index_of(t, n->hash)) : NULL;
+        struct bl_htab_bucket *b = t->_buckets ? bucket(t, index_of(t, n->hash)) : NULL;
+        struct bl_hnode **at = b ? &b->first : NULL;
         while (at && *at && *at != n)
                 at = &(*at)->_next;
         if (!at || !*at)
                 return;
         *at = n->_next;
         n->_next = NULL;
+        if (!b->first)
+                b->seen = 0;
         t->count--;
         if (!t->_walks)
                 shrink_some(t, 2); /* two for one: shrinking keeps pace with removal */
@@ -284,7 +299,8 @@ void bl_htab_remove(struct bl_htab *t, struct bl_hnode *n)
 
 struct bl_hnode *bl_htab_first(const struct bl_htab *t, uint64_t hash)
 {
-        struct bl_hnode *n = t->_buckets ? *bucket(t, index_of(t, hash)) : NULL;
+        const struct bl_htab_bucket *b = t->_buckets ? bucket(t, index_of(t, hash)) : NULL;
+        struct bl_hnode *n = b && b->seen & seen_bit(hash) ? b->first : NULL;
         while (n && n->hash != hash)
                 n = n->_next;
         return n;
@@ -302,7 +318,7 @@ void bl_htab_each(struct bl_htab *t, void (*fn)(struct bl_hnode *n, void *arg), 
 {
         t->_walks++; /* while it is set no bucket is folded, which would move nodes past the walk */
         for (size_t i = 0; i < t->_buckets; i++) {
-                for (struct bl_hnode *n = *bucket(t, i), *next; n; n = next) {
+                for (struct bl_hnode *n = bucket(t, i)->first, *next; n; n = next) {
                         next = n->_next;
                         fn(n, arg);
                 }

@@ -33,8 +33,14 @@ struct bl_hnode { /* embedded in its owner; zeroed = in no table */
         struct bl_hnode *_next;
         uint64_t hash;
 };
+/* Private: a chain, and a bit for each hash (its upper six bits) that was put in since the chain was last empty. What
+ * is not there, as most that is asked for, mostly says so here; its nodes, far away in memory, are not looked at. */
+struct bl_htab_bucket {
+        struct bl_hnode *first;
+        uint64_t seen;
+};
 struct bl_htab {
-        struct bl_hnode ***_seg; /* segments of buckets */
+        struct bl_htab_bucket **_seg; /* segments of buckets */
         size_t count, _buckets, _seg_count;
         unsigned _walks; /* calls of bl_htab_each under way */
 };

@@ -5,6 +5,7 @@
 #include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -229,9 +230,21 @@ static unsigned drain_errors(struct sock *s)
 
 /* ---- out ---- */
 
-struct outgoing { /* what one system call takes */
-        struct mmsghdr msg[BATCH];
-        struct iovec iov[BATCH];
+/*
+ * Datagrams of one flow that lie one behind the other in a batch and are equally long (the last may be shorter) go as a
+ * train: the kernel gets them as one, walks its way down once, and cuts them apart (UDP_SEGMENT). What they cost us is
+ * mostly that way.
+ */
+enum {
+        TRAIN_SEGMENT = 1400, /* a longer one might need fragments, which a train cannot have */
+        TRAIN_OCTETS = 60000,
+        FLOW_SLOTS = 128, /* to find a flow's datagrams in a batch */
+};
+
+struct outgoing {                  /* what one system call takes */
+        struct mmsghdr msg[BATCH]; /* of trains, or of single datagrams */
+        uint8_t first[BATCH];      /* of each: the index of its first datagram */
+        struct iovec iov[BATCH];   /* of datagrams */
         struct sockaddr_storage name[BATCH];
         _Alignas(8) char control[BATCH][CONTROL];
 };
@@ -259,16 +272,77 @@ static void put_from(struct msghdr *m, char *control, const struct bl_addr *from
         }
 }
 
-static void prepare_out(struct sock *s, struct outgoing *o, unsigned i, const struct out *d)
+/* Each datagram of the train has n octets. */
+static void put_segment(struct msghdr *m, char *control, size_t n)
 {
-        o->iov[i] = (struct iovec){d->buf->data, d->buf->len};
-        o->msg[i].msg_hdr = (struct msghdr){.msg_iov = &o->iov[i], .msg_iovlen = 1};
-        if (s->kind != SOCK_UDP_LISTENER)
-                return;
-        o->msg[i].msg_hdr.msg_name = &o->name[i];
-        o->msg[i].msg_hdr.msg_namelen = bl_sockaddr_from(&d->to, &o->name[i]);
-        if (d->from.family)
-                put_from(&o->msg[i].msg_hdr, o->control[i], &d->from);
+        struct cmsghdr *c = (struct cmsghdr *)(void *)(control + m->msg_controllen);
+        uint16_t segment = (uint16_t)n;
+        if (!m->msg_controllen)
+                memset(control, 0, CONTROL);
+        _Static_assert(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(segment)) <= CONTROL, "both fit");
+        *c = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(sizeof(segment)), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
+        memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+        m->msg_control = control;
+        m->msg_controllen += CMSG_SPACE(sizeof(segment));
+}
+
+/* One message of d[0..n), the first of which is number `first` of the batch. */
+static void prepare_out(struct sock *s, struct outgoing *o, unsigned i, const struct out *const *d, unsigned first,
+                        unsigned n)
+{
+        struct msghdr *m = &o->msg[i].msg_hdr;
+        for (unsigned k = 0; k < n; k++)
+                o->iov[first + k] = (struct iovec){d[k]->buf->data, d[k]->buf->len};
+        o->first[i] = (uint8_t)first;
+        *m = (struct msghdr){.msg_iov = &o->iov[first], .msg_iovlen = n};
+        if (s->kind == SOCK_UDP_LISTENER) {
+                m->msg_name = &o->name[i];
+                m->msg_namelen = bl_sockaddr_from(&d[0]->to, &o->name[i]);
+                if (d[0]->from.family)
+                        put_from(m, o->control[i], &d[0]->from);
+        }
+        if (n > 1)
+                put_segment(m, o->control[i], d[0]->buf->len);
+}
+
+/* How many of d[0..n) make a train; 1: none. */
+static unsigned train_of(const struct out *const *d, unsigned n)
+{
+        uint32_t segment = d[0]->buf->len, total = segment;
+        unsigned k = 1;
+        if (segment > TRAIN_SEGMENT || segment == 0)
+                return 1;
+        for (; k < n && d[k]->flow == d[0]->flow && d[k]->buf->len <= segment && d[k]->buf->len; k++) {
+                total += d[k]->buf->len;
+                if (total > TRAIN_OCTETS)
+                        break;
+                if (d[k]->buf->len < segment)
+                        return k + 1; /* the last */
+        }
+        return k;
+}
+
+/* Datagrams of one flow behind each other, in their order; flows in the order of their first. */
+static void by_flow(const struct out **d, unsigned n)
+{
+        const struct out *in[BATCH];
+        uint8_t next[BATCH], last[FLOW_SLOTS] = {0}; /* last: 1 + the index of a flow's last one so far; 0 none */
+        bool begins[BATCH];
+        unsigned to = 0;
+        for (unsigned i = 0; i < n; i++) {
+                uint8_t *slot = &last[(d[i]->flow ^ d[i]->flow >> 7) % FLOW_SLOTS];
+                in[i] = d[i];
+                next[i] = 0;
+                begins[i] = !*slot || d[*slot - 1]->flow != d[i]->flow; /* a slot that is taken: on its own */
+                if (!begins[i])
+                        next[*slot - 1] = (uint8_t)(i + 1);
+                if (!begins[i] || !*slot)
+                        *slot = (uint8_t)(i + 1);
+        }
+        for (unsigned i = 0; i < n; i++)
+                for (unsigned k = begins[i] ? i + 1 : 0; k; k = next[k - 1])
+                        d[to++] = in[k - 1];
 }
 
 static void lost(struct worker *w, const struct out *d, int err)
@@ -310,17 +384,40 @@ static void keep(struct sock *s, const struct out *d)
         wait_for_room(s);
 }
 
+/* d[0..n) as messages, the first `single` datagrams each on its own; how many messages. */
+static unsigned prepare_all(struct sock *s, struct outgoing *o, const struct out *const *d, unsigned n, unsigned single)
+{
+        unsigned count = 0;
+        for (unsigned k = 0, len; k < n; k += len) {
+                len = k < single || s->no_trains ? 1 : train_of(d + k, n - k);
+                prepare_out(s, o, count++, d + k, k, len);
+        }
+        return count;
+}
+
+static unsigned datagrams(const struct outgoing *o, unsigned i, unsigned n)
+{
+        unsigned sum = 0;
+        for (; n--; i++)
+                sum += (unsigned)o->msg[i].msg_hdr.msg_iovlen;
+        return sum;
+}
+
+/* Where the way takes no trains: no checksums in hardware (EIO), an old kernel. */
+static bool is_no_way_for_trains(int err)
+{
+        return err == EIO || err == EINVAL || err == EOPNOTSUPP || err == ENOPROTOOPT;
+}
+
 /* Sends d[0..n) of one socket, in order. */
 static void send_all(struct sock *s, const struct out *const *d, unsigned n)
 {
         struct outgoing o;
-        unsigned tries = 0, i = 0;
-        for (unsigned k = 0; k < n; k++)
-                prepare_out(s, &o, k, d[k]);
-        while (i < n && !s->closing) {
-                int sent = sendmmsg(s->fd, o.msg + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
+        unsigned tries = 0, i = 0, count = prepare_all(s, &o, d, n, 0);
+        while (i < count && !s->closing) {
+                int sent = sendmmsg(s->fd, o.msg + i, count - i, MSG_DONTWAIT | MSG_NOSIGNAL);
                 if (sent > 0) {
-                        bl_count_n(s->w->sent_total, (uint64_t)sent);
+                        bl_count_n(s->w->sent_total, datagrams(&o, i, (unsigned)sent));
                         i += (unsigned)sent;
                         tries = 0;
                 } else if (errno == EAGAIN) {
@@ -331,13 +428,23 @@ static void send_all(struct sock *s, const struct out *const *d, unsigned n)
                          * is for: then this one is simply sent again. */
                         if (drain_errors(s) && tries++ < SEND_TRIES)
                                 continue;
-                        send_failed(s, d[i], err);
-                        i++;
                         tries = 0;
+                        unsigned single = (unsigned)o.msg[i].msg_hdr.msg_iovlen;
+                        d += o.first[i];
+                        n -= o.first[i];
+                        if (single == 1) {
+                                send_failed(s, *d++, err);
+                                n--;
+                                single = 0;
+                        } else { /* taken apart: which of its datagrams fail will be seen */
+                                s->no_trains |= is_no_way_for_trains(err);
+                        }
+                        count = prepare_all(s, &o, d, n, single);
+                        i = 0;
                 }
         }
-        for (; i < n && !s->closing; i++)
-                keep(s, d[i]);
+        for (unsigned k = i < count ? o.first[i] : n; k < n && !s->closing; k++)
+                keep(s, d[k]);
 }
 
 static void flush_sock(struct sock *s)
@@ -349,6 +456,8 @@ static void flush_sock(struct sock *s)
         for (int i = s->first; i >= 0; i = w->out[i].next)
                 d[n++] = &w->out[i];
         s->first = s->last = -1;
+        if (n > 1 && s->kind == SOCK_UDP_LISTENER && !s->no_trains)
+                by_flow(d, n);
         if (n)
                 send_all(s, d, n);
         for (unsigned i = 0; i < n; i++)
@@ -418,7 +527,7 @@ static void write_kept(struct sock *s)
                 struct seg *seg = s->queue;
                 struct out one = {.buf = seg->buf, .to = seg->to, .from = seg->from, .flow = seg->flow};
                 struct outgoing o;
-                prepare_out(s, &o, 0, &one);
+                prepare_out(s, &o, 0, (const struct out *[]){&one}, 0, 1);
                 if (sendmsg(s->fd, &o.msg[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
                         int err = errno;
                         if (err == EAGAIN)

@@ -122,6 +122,73 @@ static void test_more_than_a_batch_goes_out_in_order(void **state)
         rig_close(&r);
 }
 
+enum { PEERS = 3, PASSENGERS = 40 };
+
+struct trains {
+        struct rig r;
+        bl_flow_id flow[PEERS];
+        unsigned n;
+};
+
+/* The i-th datagram to a peer: mostly of one length, now and then shorter, longer, or too long for a train. */
+static size_t passenger(unsigned peer, unsigned i, char *text, size_t cap)
+{
+        size_t n = i % 10 == 9 ? 50 : i % 10 == 4 ? 300 : i == 25 ? 2000 : 200;
+        memset(text, 'a' + (int)peer, cap);
+        snprintf(text, cap, "%u %u", peer, i);
+        return n;
+}
+
+static void send_trains(struct rig *r, struct env *env, enum rig_event ev, bl_flow_id f, struct bl_str octets)
+{
+        struct trains *t = BL_CONTAINER(r, struct trains, r);
+        (void)octets;
+        if (ev != RIG_DATA)
+                return;
+        t->flow[t->n++] = f;
+        if (t->n < PEERS)
+                return;
+        for (unsigned i = 0; i < PASSENGERS; i++) {
+                for (unsigned peer = 0; peer < PEERS; peer++) {
+                        char text[2048];
+                        struct bl_buf *b =
+                                bl_buf_copy(env->pool, bl_str_make(text, passenger(peer, i, text, sizeof(text))));
+                        assert_non_null(b);
+                        assert_int_equal(env_send(env, t->flow[peer], b), 0);
+                        bl_buf_unref(env->pool, b);
+                }
+        }
+        r->over = true;
+}
+
+/* What the kernel takes as one comes out as it was sent, datagram by datagram, in order. */
+static void test_trains_are_cut_apart_again(void **state)
+{
+        (void)state;
+        struct trains t = {.r = {.on = send_trains}};
+        int fd[PEERS];
+        rig_listen(&t.r, BL_UDP, "127.0.0.1:0");
+        struct bl_addr at = bl_world_listener_addr(t.r.world, 0);
+        for (unsigned peer = 0; peer < PEERS; peer++) {
+                fd[peer] = peer_connect(SOCK_DGRAM, &at);
+                assert_int_equal(send(fd[peer], "go", 2, 0), 2);
+        }
+        rig_run(&t.r);
+        for (unsigned peer = 0; peer < PEERS; peer++) {
+                unsigned as = 0; /* flows came in the order in which the kernel read them */
+                for (unsigned i = 0; i < PASSENGERS; i++) {
+                        char want[2048], got[2048];
+                        ssize_t n = recv(fd[peer], got, sizeof(got), 0);
+                        if (i == 0)
+                                as = (unsigned)(got[0] - '0');
+                        assert_int_equal(n, passenger(as, i, want, sizeof(want)));
+                        assert_memory_equal(got, want, (size_t)n);
+                }
+                close(fd[peer]);
+        }
+        rig_close(&t.r);
+}
+
 struct closing {
         struct bl_addr at;
         int fd;
@@ -312,6 +379,7 @@ int main(void)
                 cmocka_unit_test(test_a_listener_on_all_addresses_answers_from_the_one_asked),
                 cmocka_unit_test(test_ipv6),
                 cmocka_unit_test(test_more_than_a_batch_goes_out_in_order),
+                cmocka_unit_test(test_trains_are_cut_apart_again),
                 cmocka_unit_test(test_a_closed_flow_is_stale_and_its_peer_comes_back_as_another),
                 cmocka_unit_test(test_icmp_on_the_listener_takes_down_the_named_peer_only),
                 cmocka_unit_test(test_icmp_on_an_opened_flow_takes_it_down),
