@@ -169,6 +169,8 @@ def test_lease_of_dhclient(lab, net, family):
                       "-pf", lab.dir / "dhclient.pid", "-sf", "/bin/true", "cli0"], name="dhclient")
     lab._things.append(client)
     client.expect("bound to|Bound to lease")
+    written = net.dhclient / name  # it says so before it has
+    subprocess.run(["timeout", "20", "sh", "-c", f"until grep -qs '^}}' {written}; do :; done"], check=True)
     client.kill()  # without giving the lease back
     server.end()
     p = phone(lab)
