@@ -59,7 +59,8 @@ static void to_home(struct bl_edge *e, struct bl_px *px, struct bl_str domain, u
                 refuse(px, 403, "relay_refused", NONE);
                 return;
         }
-        if (rc == BL_ENOENT)
+        /* Also where the Route names the home: a proxy in between without Path is in no Service-Route. */
+        if (rc == BL_ENOENT || (h->next.n && !t.next.n && bl_host_eq(next.uri.host, h->domain)))
                 t.next = edge_next_uri(h, px);
         if (t.next.n)
                 t.send_flags |= BL_SEND_USE_MADDR; /* a node of the home, or what the configuration names */

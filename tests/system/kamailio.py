@@ -76,9 +76,7 @@ request_route {{
 }}
 """
 
-# Registrar and proxy of its own domain, with another one next to it that it reaches by TLS (RFC 5923: it takes up the
-# other's connection when that offers it by ;alias).
-PEER = """\
+SECURE = """\
 #!KAMAILIO
 debug=2
 log_stderror=yes
@@ -103,11 +101,16 @@ loadmodule "pv.so"
 loadmodule "maxfwd.so"
 loadmodule "siputils.so"
 loadmodule "textops.so"
+modparam("tls", "config", "{dir}/kamailio-tls.cfg")
+modparam("rr", "enable_full_lr", 1)
+"""
+
+# Registrar and proxy of its own domain, with another one next to it that it reaches by TLS (RFC 5923: it takes up the
+# other's connection when that offers it by ;alias).
+PEER = SECURE + """\
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
-modparam("tls", "config", "{dir}/kamailio-tls.cfg")
 modparam("usrloc", "db_mode", 0)
-modparam("rr", "enable_full_lr", 1)
 
 request_route {{
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
@@ -128,6 +131,24 @@ request_route {{
 
 route[ON] {{
     if ($dd == "{other}" || ($du == $null && $rd == "{other}")) {{ t_relay_to_tls("{other_ip}", "5061"); exit; }}
+    t_relay();
+}}
+"""
+
+# By its name: the path module would write the address, which no certificate proves.
+ADD_PATH = 'if (is_method("REGISTER")) insert_hf("Path: <sip:{name}:5061;transport=tls;lr>\\r\\n", "Path");'
+
+# Between edges and home, over TLS on both sides; with Path or without.
+BORDER = SECURE + """\
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    if (is_method("OPTIONS") && uri == myself) {{ sl_send_reply("200", "OK"); exit; }}
+    loose_route();
+    if (!has_totag() && is_method("INVITE")) record_route_preset("{domain}:5061;transport=tls");
+    {path}
+    if ($dd == "{cluster}") {{ t_relay_to_tls("{edge_ip}", "5061"); exit; }}
+    if ($dd == "{home}" || ($du == $null && $rd == "{home}")) {{ t_relay_to_tls("{home_ip}", "5061"); exit; }}
     t_relay();
 }}
 """
@@ -185,6 +206,13 @@ def peer(lab, host, domain, other, other_host):
     lab.write("kamailio-tls.cfg", TLS.format(dir=lab.dir, name=domain))
     return run(lab, PEER.format(ip=lab.ip(host), domain=domain, other=other, other_ip=lab.ip(other_host), dir=lab.dir),
                host)
+
+
+def border(lab, host, name, path, edge, home_host):
+    lab.write("kamailio-tls.cfg", TLS.format(dir=lab.dir, name=name))
+    return run(lab, BORDER.format(ip=lab.ip(host), domain=name, dir=lab.dir, cluster=CLUSTER, home=DOMAIN,
+                                  edge_ip=lab.ip(edge), home_ip=lab.ip(home_host),
+                                  path=ADD_PATH.format(name=name) if path else ""), host)
 
 
 def run(lab, text, host):

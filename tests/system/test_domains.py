@@ -6,7 +6,7 @@ import time
 import pytest
 
 import kamailio
-from belay import BELAY, DEADLINE, password
+from belay import BELAY, CLUSTER, DEADLINE, DOMAIN, password
 
 HOME = """\
 node: {node}
@@ -177,6 +177,47 @@ def test_kamailio_of_another_name_is_nobody(lab):
     joe.say("call sip:bob@b.com")
     a.expect('event=tls_refused .*wanted=b.com offered="sip:evil.com evil.com.*reason=wrong_name')
     assert not joe.events("invited") and not bob.events("invited")
+
+
+# ---- a further proxy between edges and home (requirement 4) ----
+
+EDGE = """\
+node: e{i}
+listen: [udp {ip}:5060, tls {ip}:5061]
+edge: {{cluster: {cluster}, key_file: cluster.key, members: {{e1: {e1}, e2: {e2}}}, home: {domain}, plain: {domain},
+       next: {{{domain}: "sip:border.example.net;lr"}}}}
+tls: {{cert: tls/{cluster}.pem, key: tls/{cluster}.key, ca: tls/ca.pem}}
+map: {{border.example.net: tls {border}:5061}}
+dns: {{use: no}}
+workers: {workers}
+"""
+BEHIND = """\
+node: h1
+listen: tls {ip}:5061
+home: {{domain: {domain}, edge: {cluster}, key_file: home.key, users_file: users, via: border.example.net}}
+tls: {{cert: tls/{domain}.pem, key: tls/{domain}.key, ca: tls/ca.pem}}
+map: {{{cluster}: [tls {e1}:5061, tls {e2}:5061]}}
+dns: {{use: no}}
+workers: {workers}
+"""
+
+
+@pytest.mark.parametrize("path", [True, False], ids=["path", "no-path"])
+def test_kamailio_between_edges_and_home(lab, path):
+    """Everybody knows his neighbour by its certificate: edges and home know border.example.net, nobody else."""
+    lab.users("joe", "bob")
+    lab.run([BELAY, "cert", "--dir", "tls", CLUSTER, DOMAIN, "border.example.net"])
+    lab.members, lab.transport = {"e1": 1, "e2": 2}, "udp"
+    kamailio.border(lab, 150, "border.example.net", path, 1, 100)
+    with_ = dict(cluster=CLUSTER, domain=DOMAIN, e1=lab.ip(1), e2=lab.ip(2), border=lab.ip(150), workers=lab.workers)
+    lab.belayd("h1", BEHIND.format(ip=lab.ip(100), **with_))
+    for i in (1, 2):
+        lab.belayd(f"e{i}", EDGE.format(i=i, ip=lab.ip(i), **with_))
+    joe, bob = (lab.phone(n, f"--outbound-proxy=sip:{CLUSTER};lr", host=h) for n, h in (("joe", 201), ("bob", 202)))
+    for p in (joe, bob):
+        p.wait("registered", reg_id=2)
+    both_sides(joe, bob, f"sip:bob@{DOMAIN}")
+    both_sides(bob, joe, f"sip:joe@{DOMAIN}")
 
 
 # ---- certificates that will not do ----

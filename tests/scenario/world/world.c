@@ -8,7 +8,7 @@
 
 static const char *const users[] = {"joe",   "bob",   "alice", "carol", "dave",    "erin", "mallory",
                                     "frank", "grace", "heidi", "plain", "joe@odd", "midas"};
-static const char *const user_domains[] = {"example.com", "a.com", "b.com"};
+static const char *const user_domains[] = {"example.com", "example.org", "a.com", "b.com"};
 
 static void *zalloc(size_t n)
 {
@@ -205,7 +205,7 @@ static struct bl_token_keys *keys(const char *text)
 
 static struct bl_users *users_new(void)
 {
-        char text[8192], error[256] = "";
+        char text[16384], error[256] = "";
         struct bl_sb b = BL_SB(text);
         for (size_t i = 0; i < BL_ARRAY_LEN(users) * BL_ARRAY_LEN(user_domains); i++) {
                 const char *user = users[i % BL_ARRAY_LEN(users)], *domain = user_domains[i / BL_ARRAY_LEN(users)];
