@@ -2,6 +2,9 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "base/base.h"
 #include "base/list.h"
@@ -322,6 +325,97 @@ size_t bl_pool_used(const struct bl_pool *p)
 uint64_t bl_pool_heap_calls(const struct bl_pool *p)
 {
         return p->heap_calls;
+}
+
+/*
+ * ---- slab ----
+ *
+ * Blocks double from one cell to 2 MiB; those of 2 MiB are aligned, and the kernel is asked to make them huge pages. It
+ * may decline: then they are ordinary memory.
+ */
+enum { SLAB_ALIGN = 64, SLAB_LAST = 2 << 20 };
+
+struct slab_block {
+        struct slab_block *next;
+        void *mem;
+        size_t size;
+};
+struct bl_slab {
+        size_t cell, next_size;
+        struct slab_block *blocks; /* the newest first */
+        size_t at;                 /* in the newest */
+        struct cell *free;
+};
+
+struct bl_slab *bl_slab_new(size_t cell)
+{
+        struct bl_slab *s = calloc(1, sizeof(*s));
+        if (s) {
+                s->cell = cell;
+                s->next_size = cell;
+        }
+        return s;
+}
+
+void bl_slab_free(struct bl_slab *s)
+{
+        if (!s)
+                return;
+        for (struct slab_block *b = s->blocks, *next; b; b = next) {
+                next = b->next;
+                UNPOISON(b->mem, b->size);
+                free(b->mem);
+                free(b);
+        }
+        free(s);
+}
+
+static bool slab_grow(struct bl_slab *s)
+{
+        bool huge = s->next_size >= SLAB_LAST;
+        size_t size = huge ? SLAB_LAST : s->next_size;
+        struct slab_block *b = malloc(sizeof(*b));
+        void *mem = b ? aligned_alloc(huge ? SLAB_LAST : SLAB_ALIGN, size) : NULL;
+        if (!mem) {
+                free(b);
+                return false;
+        }
+#ifdef __linux__
+        if (huge)
+                (void)madvise(mem, size, MADV_HUGEPAGE);
+#endif
+        POISON(mem, size);
+        *b = (struct slab_block){.next = s->blocks, .mem = mem, .size = size};
+        s->blocks = b;
+        s->at = 0;
+        s->next_size = huge ? size : size * 2;
+        return true;
+}
+
+void *bl_slab_get(struct bl_slab *s)
+{
+        struct cell *cell = s->free;
+        if (cell) {
+                UNPOISON(cell, s->cell);
+                s->free = cell->next;
+                return cell;
+        }
+        if ((!s->blocks || s->blocks->size - s->at < s->cell) && !slab_grow(s))
+                return NULL;
+        cell = (void *)((char *)s->blocks->mem + s->at);
+        s->at += s->cell;
+        UNPOISON(cell, s->cell);
+        return cell;
+}
+
+void bl_slab_put(struct bl_slab *s, void *mem)
+{
+        struct cell *cell = mem;
+        if (!cell)
+                return;
+        cell->next = s->free;
+        s->free = cell;
+        POISON(mem, s->cell);
 }
 
 /* ---- buf ---- */

@@ -1,10 +1,13 @@
 /*
- * Three kinds of memory, by lifetime.
+ * Kinds of memory, by lifetime.
  *
  *   arena  a message's: bump allocation, freed in one step when the event returns.
  *   pool   a worker's: size classes with free lists, for what outlives an event (transactions, kept messages,
  *          bindings, flows). In steady state neither touches the heap.
  *   buf    a counted, immutable run of octets on its way out; memory from the pool.
+ *   slab   a large table's: cells of one size, cut from blocks that grow until they are huge pages. What is looked up
+ *          at random costs a miss of the TLB beside that of the cache, and in a virtual machine two tables of pages are
+ *          walked for it.
  *
  * None of them is shared between threads.
  */
@@ -38,6 +41,12 @@ void *bl_pool_zalloc(struct bl_pool *p, size_t n);
 void bl_pool_give(struct bl_pool *p, void *mem, size_t n); /* n as asked for; accepts NULL */
 size_t bl_pool_used(const struct bl_pool *p);         /* octets handed out, rounded to classes: 0 when all came back */
 uint64_t bl_pool_heap_calls(const struct bl_pool *p); /* times the heap was asked: constant in steady state */
+
+struct bl_slab;
+struct bl_slab *bl_slab_new(size_t cell);       /* a multiple of 64, 512 KiB at most; NULL without memory */
+void bl_slab_free(struct bl_slab *s);           /* accepts NULL; all its cells are gone */
+void *bl_slab_get(struct bl_slab *s);           /* 64-aligned, not zeroed; NULL without memory */
+void bl_slab_put(struct bl_slab *s, void *mem); /* accepts NULL; the slab keeps it for the next */
 
 struct bl_buf { /* flat octets, written once, then immutable */
         uint32_t refs, len, cap;

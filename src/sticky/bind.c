@@ -8,11 +8,6 @@ enum {
         ARRAY_KEEP = 64 /* an array that became empty stays when it is no larger: it will be needed again */
 };
 
-static uint64_t id_hash(const struct canon *c, enum tag tag)
-{
-        return c->id_hash ^ (uint64_t)tag * 0x9e3779b97f4a7c15u >> 8; /* the shard's bits stay as they are */
-}
-
 static struct bl_str id_text(const struct idnode *n)
 {
         const struct binding *b = n->group ? stk_class_sample(BL_CONTAINER(n, struct group, id)->classes)
@@ -24,7 +19,7 @@ static struct bl_str id_text(const struct idnode *n)
 struct idnode *stk_id_find(const struct uri_shard *s, const struct canon *c, enum tag tag)
 {
         struct index_pos pos;
-        struct inode *n = s->tags[tag] ? stk_index_first(&s->ids, id_hash(c, tag), &pos) : NULL;
+        struct inode *n = s->tags[tag] ? stk_index_first(&s->ids, c->id_hash, &pos) : NULL;
 
         for (; n; n = stk_index_next(&pos)) {
                 struct idnode *id = BL_CONTAINER(n, struct idnode, node);
@@ -125,9 +120,23 @@ static struct index *leader_index(struct uri_shard *s, const struct binding *b)
 /* `to` stands in the index for the URI that `from` stood for. */
 static void pass_lead(struct uri_shard *s, struct binding *from, struct binding *to)
 {
-        stk_index_replace(leader_index(s, from), &from->id.node, &to->id.node);
+        stk_rec_unref(stk_index_replace(leader_index(s, from), &from->id.node, &to->id.node));
         from->leader = false;
         to->leader = true;
+}
+
+void stk_answer(struct uri_shard *s, struct binding *b)
+{
+        bool sure = !b->same.next && b->kind != BL_BIND_DIALOG; /* a find touches the idle time of those */
+        struct rec *rec = sure ? stk_rec_ref(stk_rec_root(&b->rec)) : NULL;
+        uint32_t until = UINT32_MAX >> HINT_UNTIL;
+
+        if (b->expires_at && b->expires_at >> HINT_STEP < until)
+                until = (uint32_t)(b->expires_at >> HINT_STEP);
+        stk_rec_unref(stk_index_answer(&s->ids, &b->id.node, rec,
+                                       (uint32_t)b->kind << HINT_KIND | (uint32_t)b->id.tag << HINT_TAG |
+                                               (uint32_t)canon_plain(stk_params(b)) << HINT_PLAIN |
+                                               until << HINT_UNTIL));
 }
 
 static void ring_leave(struct binding *b)
@@ -161,7 +170,7 @@ void stk_remove(struct bl_sticky *t, struct uri_shard *s, struct binding *b)
         bool last = !b->same.next;
 
         if (b->leader && last)
-                stk_index_remove(leader_index(s, b), &b->id.node);
+                stk_rec_unref(stk_index_remove(leader_index(s, b), &b->id.node));
         else if (b->leader)
                 pass_lead(s, b, stk_ring_next(b));
         ring_leave(b);
@@ -227,6 +236,8 @@ static int refresh(const struct want *w, struct binding *leader, struct binding 
         }
         if (w->bind->confirmed)
                 confirm(w, leader, b);
+        if (b->leader && !b->ext)
+                stk_answer(w->s, b);
         return 0;
 }
 
@@ -272,7 +283,7 @@ static int insert_uri(const struct want *w, struct idnode *id, struct binding *b
         int rc;
 
         if (!id) {
-                rc = stk_index_add(&w->s->ids, &b->id.node, id_hash(w->c, w->tag));
+                rc = stk_index_add(&w->s->ids, &b->id.node, w->c->id_hash, w->c->id_check);
         } else {
                 g = id->group ? stk_id_group(id) : stk_group_from(w->t, w->s, stk_id_lone(id));
                 rc = g ? stk_group_add(w->t, w->s, g, b, NULL) : BL_ENOMEM;
@@ -293,6 +304,8 @@ static int insert(const struct want *w, struct idnode *id, struct binding *leade
                         rc = stk_group_add(w->t, w->s, leader->ext->class->group, b, leader);
                 if (rc == 0) {
                         ring_join(leader, b);
+                        if (!leader->ext)
+                                stk_answer(w->s, leader); /* it is not alone any more */
                         if (b->confirmed_at)
                                 ring_lead(w->s, leader, b);
                 }
@@ -304,6 +317,8 @@ static int insert(const struct want *w, struct idnode *id, struct binding *leade
         } else if (b) {
                 binding_undo(w, b);
         }
+        if (rc == 0 && b->leader && !b->ext)
+                stk_answer(w->s, b);
         if (rc == 0 && b->confirmed_at && b->part && b->kind != BL_BIND_DIALOG)
                 atomic_store_explicit(&((struct hostflow *)b->part)->confirmed_at, w->now, memory_order_relaxed);
         return rc;

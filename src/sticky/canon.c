@@ -221,11 +221,27 @@ static char *put_sorted(struct canon *c, const struct sorted *s, bool identity, 
         return at;
 }
 
+/* What canon_plain knows: nothing, or one parameter without a value, in the one spelling that it has here. */
+static char *put_plain_param(struct canon *c, struct bl_str params, char *at, const char *end)
+{
+        if (params.n == 0)
+                return at;
+        if ((size_t)(end - at) < params.n)
+                return NULL;
+        c->par[c->n++] = (struct canon_param){
+                .off = (uint16_t)(at - c->text), .n = (uint16_t)params.n, .name_n = (uint16_t)(params.n - 1)};
+        memcpy(at, params.p, params.n);
+        return at + params.n;
+}
+
 int canon_make(struct canon *c, const struct bl_uri *u, uint64_t seed)
 {
         char scratch[CANON_MAX], *at;
         const char *end = c->text + CANON_MAX;
         struct sorted s = {.text = scratch, .at = scratch, .end = scratch + sizeof(scratch)};
+        enum canon_plain plain;
+        struct bl_hasher hasher;
+        uint64_t hash[2];
         int rc = 0;
 
         if ((u->scheme != BL_SCHEME_SIP && u->scheme != BL_SCHEME_SIPS) || u->host.n == 0)
@@ -233,7 +249,8 @@ int canon_make(struct canon *c, const struct bl_uri *u, uint64_t seed)
         c->n = 0;
         c->has_user = u->has_user;
         c->sips = u->scheme == BL_SCHEME_SIPS;
-        if (u->params.n)
+        plain = canon_plain(u->params); /* nearly all have no parameters, or ;lr */
+        if (plain == CANON_OTHER)
                 rc = sort_params(&s, u->params);
         if (rc < 0)
                 return rc;
@@ -242,11 +259,15 @@ int canon_make(struct canon *c, const struct bl_uri *u, uint64_t seed)
         if (!at)
                 return BL_ELIMIT;
         c->id_n = (uint16_t)(at - c->text);
-        at = put_sorted(c, &s, false, at, end);
+        at = plain == CANON_OTHER ? put_sorted(c, &s, false, at, end) : put_plain_param(c, u->params, at, end);
         if (!at)
                 return BL_ELIMIT;
         c->par_n = (uint16_t)(at - c->text - c->id_n);
-        c->id_hash = bl_hash(seed, canon_id(c));
+        bl_hasher_init(&hasher, seed);
+        bl_hasher_add(&hasher, canon_id(c));
+        bl_hasher_end2(&hasher, hash);
+        c->id_hash = hash[0];
+        c->id_check = (uint16_t)hash[1];
         return 0;
 }
 

@@ -27,12 +27,28 @@ struct canon {
         bool has_user, sips;
         uint16_t host_off, host_n; /* lower case, without final dot */
         uint64_t id_hash;
+        uint16_t id_check; /* of the other half of a hash of 128 bits */
         struct canon_param par[CANON_PARAMS];
 };
 /* 0; BL_EINVAL: not sip or sips, no host, or a parameter given twice; BL_ELIMIT: too long or too many parameters. */
 int canon_make(struct canon *c, const struct bl_uri *u, uint64_t seed);
 /* Only the host, in lower case, IPv6 in its one spelling: octets written, or BL_ELIMIT. */
 int canon_host(struct bl_str host, char *out, size_t cap);
+
+enum canon_plain { /* parameters that are told apart by this alone */
+                   CANON_OTHER,
+                   CANON_NONE, /* none; this and the next agree with all others (rank 2) */
+                   CANON_LR,   /* ;lr */
+                   CANON_OB    /* ;ob, without a value */
+};
+static inline enum canon_plain canon_plain(struct bl_str params)
+{
+        if (params.n == 0)
+                return CANON_NONE;
+        if (params.n != 3)
+                return CANON_OTHER;
+        return memcmp(params.p, ";lr", 3) == 0 ? CANON_LR : memcmp(params.p, ";ob", 3) == 0 ? CANON_OB : CANON_OTHER;
+}
 
 static inline struct bl_str canon_id(const struct canon *c)
 {

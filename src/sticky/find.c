@@ -93,8 +93,7 @@ static void emit(struct search *f, const struct cand *c)
                                          .ours = r->ours,
                                          .tp = (enum bl_tp)r->tp,
                                          .remote = r->remote,
-                                         .listens = atomic_load_explicit(&r->listens, memory_order_relaxed),
-                                         .confirmed_at = c->confirmed_at};
+                                         .listens = atomic_load_explicit(&r->listens, memory_order_relaxed)};
 }
 
 void stk_search_take(struct search *f)
@@ -240,14 +239,24 @@ static void weigh_equivalent(struct search *f, struct idnode *id)
                 weigh_ring(f, b);
 }
 
-/* Ranks 1 and 2; `take` is called after each. */
+/* Of both tags. */
+static void identities(struct search *f, struct idnode *id[2])
+{
+        struct idnode *one = f->seen.n == 1 ? BL_CONTAINER(f->seen.node, struct idnode, node) : NULL;
+
+        for (unsigned i = 0; i < 2; i++)
+                id[i] = f->seen.n > 1                         ? stk_id_find(f->s, f->c, stk_tag(f->c, i))
+                        : one && one->tag == stk_tag(f->c, i) ? one
+                                                              : NULL;
+}
+
+/* Ranks 1 and 2 of what the index saw; `take` is called after each. */
 static void search_uri(struct search *f, unsigned ranks, void (*take_rank)(struct search *, void *), void *arg)
 {
         struct idnode *id[2];
         struct binding *leader;
 
-        for (unsigned i = 0; i < 2; i++)
-                id[i] = stk_id_find(f->s, f->c, stk_tag(f->c, i));
+        identities(f, id);
         f->rank = 1;
         for (unsigned i = 0; i < 2; i++) {
                 leader = id[i] ? stk_ring_find(f->s, id[i], canon_params(f->c)) : NULL;
@@ -255,13 +264,57 @@ static void search_uri(struct search *f, unsigned ranks, void (*take_rank)(struc
                         weigh_ring(f, leader);
         }
         take_rank(f, arg);
-        if (ranks < 2)
-                return;
-        f->rank = 2;
+        if (ranks >= 2) {
+                f->rank = 2;
+                for (unsigned i = 0; i < 2; i++)
+                        if (id[i])
+                                weigh_equivalent(f, id[i]);
+                take_rank(f, arg);
+        }
         for (unsigned i = 0; i < 2; i++)
-                if (id[i])
-                        weigh_equivalent(f, id[i]);
-        take_rank(f, arg);
+                if (id[i] && !id[i]->group)
+                        stk_answer(f->s, stk_id_lone(id[i])); /* the next one is answered by the index */
+}
+
+/*
+ * What the index knows by itself: an identity with one URI, bound to one flow that is up, by a binding that does not
+ * end within seconds. All else is for search_uri: false.
+ */
+static bool look(struct search *f, unsigned ranks)
+{
+        enum canon_plain plain = canon_plain(canon_params(f->c)), its;
+        struct index_seen seen = f->seen;
+        const struct rec *r = seen.answer;
+        enum tag tag;
+
+        if (seen.n == 0)
+                return true;
+        if (seen.n > 1 || !r || seen.hint >> HINT_UNTIL <= f->now >> HINT_STEP ||
+            atomic_load_explicit(&r->next, memory_order_acquire) ||
+            atomic_load_explicit(&r->state, memory_order_acquire) != REC_UP)
+                return false;
+        tag = (enum tag)(seen.hint >> HINT_TAG & 3);
+        if (tag != stk_tag(f->c, 0) && tag != stk_tag(f->c, 1))
+                return true;
+        its = (enum canon_plain)(seen.hint >> HINT_PLAIN & 3);
+        if (its != CANON_OTHER && its == plain) {
+                f->rank = 1;
+        } else if (its == CANON_NONE || its == CANON_LR || plain == CANON_NONE || plain == CANON_LR) {
+                f->rank = 2; /* no parameter of both with two values */
+                if (ranks < 2)
+                        return true;
+        } else {
+                return false;
+        }
+        *f->found = (struct bl_sticky_found){.flow = r->id,
+                                             .rank = f->rank,
+                                             .kind = seen.hint >> HINT_KIND & 3,
+                                             .ours = r->ours,
+                                             .tp = (enum bl_tp)r->tp,
+                                             .remote = r->remote,
+                                             .listens = atomic_load_explicit(&r->listens, memory_order_relaxed)};
+        f->n_found = 1;
+        return true;
 }
 
 static void take_best(struct search *f, void *arg)
@@ -306,8 +359,11 @@ unsigned bl_sticky_find(struct bl_sticky *t, const struct bl_sticky_query *q, bl
         f.found = ret;
         if (f.s) {
                 pthread_mutex_lock(&f.s->lock);
-                search_uri(&f, max_rank, take_best, NULL);
-                reclaim(&f);
+                stk_index_look(&f.s->ids, c.id_hash, c.id_check, &f.seen);
+                if (!look(&f, max_rank)) {
+                        search_uri(&f, max_rank, take_best, NULL);
+                        reclaim(&f);
+                }
                 pthread_mutex_unlock(&f.s->lock);
         }
         if (max_rank < 3 || f.n_found == BL_STICKY_MAX)
@@ -366,6 +422,7 @@ bool bl_sticky_is_bound(struct bl_sticky *t, const struct bl_uri *uri, bl_flow_i
         if (!f.s)
                 return false;
         pthread_mutex_lock(&f.s->lock);
+        stk_index_look(&f.s->ids, c.id_hash, c.id_check, &f.seen);
         search_uri(&f, equivalent ? 2 : 1, look_for, &w);
         reclaim(&f);
         pthread_mutex_unlock(&f.s->lock);

@@ -94,7 +94,7 @@ int stk_group_add(struct bl_sticky *t, struct uri_shard *s, struct group *g, str
         if (!b->ext)
                 return add_failed(t, s, g);
         c = leader ? leader->ext->class : class_get(t, s, g, stk_params(b));
-        if (!c || (!leader && stk_index_add(&s->exact, &b->id.node, exact_hash(g, stk_params(b))) < 0)) {
+        if (!c || (!leader && stk_index_add(&s->exact, &b->id.node, exact_hash(g, stk_params(b)), 0) < 0)) {
                 if (c && c->count == 0)
                         class_free(t, s, c);
                 stk_block_put(t, &s->blocks, b->ext, sizeof(*b->ext));
@@ -147,10 +147,10 @@ struct group *stk_group_from(struct bl_sticky *t, struct uri_shard *s, struct bi
         c = class_new(t, s, g, stk_params(lone));
         if (!c || !ring_get_ext(t, s, lone))
                 goto fail;
-        stk_index_replace(&s->ids, &lone->id.node, &g->id.node);
-        if (stk_index_add(&s->exact, &lone->id.node, exact_hash(g, stk_params(lone))) < 0) {
+        stk_rec_unref(stk_index_replace(&s->ids, &lone->id.node, &g->id.node));
+        if (stk_index_add(&s->exact, &lone->id.node, exact_hash(g, stk_params(lone)), 0) < 0) {
                 lone->id.node.hash = hash;
-                stk_index_replace(&s->ids, &g->id.node, &lone->id.node);
+                (void)stk_index_replace(&s->ids, &g->id.node, &lone->id.node);
                 ring_drop_ext(t, s, lone);
                 goto fail;
         }
@@ -179,8 +179,8 @@ static void demote(struct bl_sticky *t, struct uri_shard *s, struct group *g)
         while (!b->leader)
                 b = stk_ring_next(b);
         stk_proj_drop_all(t, s, c);
-        stk_index_remove(&s->exact, &b->id.node);
-        stk_index_replace(&s->ids, &g->id.node, &b->id.node);
+        (void)stk_index_remove(&s->exact, &b->id.node);
+        (void)stk_index_replace(&s->ids, &g->id.node, &b->id.node);
         ring_drop_ext(t, s, b);
         class_free(t, s, c);
         stk_block_put(t, &s->blocks, g, sizeof(*g));

@@ -5,27 +5,18 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 enum {
-        FIRST = 2,      /* lines of the first segment */
-        FULL = 7,       /* grow above FULL / 2 nodes a line */
-        EMPTY = 3,      /* shrink below EMPTY / 2: between them lies enough way */
-        LINE_ALIGN = 64 /* a cache line */
+        FIRST = 2,      /* lines of the first segment, at first */
+        FULL = 9,       /* grow above FULL / 4 nodes a line */
+        EMPTY = 4,      /* shrink below EMPTY / 4: between them lies enough way */
+        LINE_ALIGN = 64 /* a line of the cache */
 };
-
-static uint8_t tag_of(uint64_t hash)
-{
-        return (uint8_t)(hash >> 40); /* neither the line's bits nor the shard's */
-}
 
 static struct index_line *line_at(const struct index *x, size_t i)
 {
-        unsigned seg;
-
-        if (i < FIRST)
-                return &x->_seg[0][i];
-        seg = 63u - (unsigned)__builtin_clzll(i);
-        return &x->_seg[seg][i - ((size_t)1 << seg)];
+        return &x->_seg[i / INDEX_SEGMENT][i % INDEX_SEGMENT];
 }
 
 /* Lines 0 to _lines - 1 exist; a hash belongs to the one that as many low bits name as there are lines for. */
@@ -36,6 +27,8 @@ static size_t home_of(const struct index *x, uint64_t hash)
         return i < x->_lines ? i : hash & mask >> 1;
 }
 
+/* ---- memory ---- */
+
 static struct index_line *lines_new(size_t n)
 {
         struct index_line *l = aligned_alloc(LINE_ALIGN, n * sizeof(*l));
@@ -43,34 +36,130 @@ static struct index_line *lines_new(size_t n)
         return l ? memset(l, 0, n * sizeof(*l)) : NULL;
 }
 
-static bool add_segment(struct index *x)
+static struct index_line *segment_new(struct index *x)
 {
-        struct index_line **all = realloc(x->_seg, (x->_segs + 1) * sizeof(struct index_line *));
+        struct index_line *l;
 
-        if (!all)
+        if (!x->memory)
+                return lines_new(INDEX_SEGMENT);
+        pthread_mutex_lock(&x->memory->lock);
+        if (!x->memory->slab)
+                x->memory->slab = bl_slab_new(INDEX_SEGMENT * sizeof(*l));
+        l = x->memory->slab ? bl_slab_get(x->memory->slab) : NULL;
+        pthread_mutex_unlock(&x->memory->lock);
+        return l ? memset(l, 0, INDEX_SEGMENT * sizeof(*l)) : NULL;
+}
+
+static void segment_free(struct index *x, struct index_line *l)
+{
+        if (!x->memory) {
+                free(l);
+                return;
+        }
+        pthread_mutex_lock(&x->memory->lock);
+        bl_slab_put(x->memory->slab, l);
+        pthread_mutex_unlock(&x->memory->lock);
+}
+
+static void first_free(struct index *x)
+{
+        if (x->_first == INDEX_SEGMENT)
+                segment_free(x, x->_seg[0]);
+        else
+                free(x->_seg[0]);
+}
+
+/* Moves the first segment to one of another size. */
+static bool first_resize(struct index *x, unsigned lines)
+{
+        struct index_line *l = lines == INDEX_SEGMENT ? segment_new(x) : lines_new(lines);
+
+        if (!l)
                 return false;
-        x->_seg = all;
-        all[x->_segs] = lines_new(x->_segs ? (size_t)1 << x->_segs : FIRST);
-        if (!all[x->_segs])
-                return false;
-        x->_segs++;
+        memcpy(l, x->_seg[0], (x->_first < lines ? x->_first : lines) * sizeof(*l));
+        first_free(x);
+        x->_seg[0] = l;
+        x->_first = lines;
         return true;
 }
 
-/* All lines of a chain but the last are full, so the first with room is the end; `reserve` may have put empty ones
- * behind. */
-static int put(struct index_line *l, struct inode *n)
+static bool add_segment(struct index *x)
 {
-        while (l->n == INDEX_SLOTS) {
+        struct index_line *l;
+
+        if (x->_segs == x->_seg_room) {
+                unsigned room = x->_seg_room ? 2 * x->_seg_room : 1;
+                struct index_line **all = realloc(x->_seg, room * sizeof(struct index_line *));
+
+                if (!all)
+                        return false;
+                x->_seg = all;
+                x->_seg_room = room;
+        }
+        l = x->_segs ? segment_new(x) : lines_new(FIRST);
+        if (!l)
+                return false;
+        if (!x->_segs)
+                x->_first = FIRST;
+        x->_seg[x->_segs++] = l;
+        return true;
+}
+
+/* Room for the line number `to`. */
+static bool room_for(struct index *x, size_t to)
+{
+        if (to >= INDEX_SEGMENT)
+                return to / INDEX_SEGMENT < x->_segs || add_segment(x);
+        return to < x->_first || first_resize(x, 2 * x->_first);
+}
+
+/* After the last line went: `lines` are left. What cannot be given back now stays. */
+static void give_back(struct index *x, size_t lines)
+{
+        if (lines >= INDEX_SEGMENT && lines % INDEX_SEGMENT == 0)
+                segment_free(x, x->_seg[--x->_segs]);
+        else if (lines <= x->_first / 2 && x->_first > FIRST)
+                (void)first_resize(x, x->_first / 2);
+}
+
+/* ---- chains: all lines of one but the last are full; `reserve` may have put empty ones behind ---- */
+
+static unsigned used(const struct index_line *l)
+{
+        unsigned n = 0;
+
+        while (n < INDEX_SLOTS && l->node[n])
+                n++;
+        return n;
+}
+
+static void copy(struct index_line *to, unsigned i, const struct index_line *from, unsigned j)
+{
+        to->hash[i] = from->hash[j];
+        to->check[i] = from->check[j];
+        to->hint[i] = from->hint[j];
+        to->answer[i] = from->answer[j];
+        to->node[i] = from->node[j];
+}
+
+static void clear(struct index_line *l, unsigned i)
+{
+        static const struct index_line nothing;
+
+        copy(l, i, &nothing, 0);
+}
+
+/* The first free slot of a chain, which gets another line when it is full; NULL without memory. */
+static struct index_line *free_slot(struct index_line *l, unsigned *ret_at)
+{
+        while ((*ret_at = used(l)) == INDEX_SLOTS) {
                 if (!l->next)
                         l->next = lines_new(1);
                 if (!l->next)
-                        return BL_ENOMEM;
+                        return NULL;
                 l = l->next;
         }
-        l->tag[l->n] = tag_of(n->hash);
-        l->slot[l->n++] = n;
-        return 0;
+        return l;
 }
 
 static void trim(struct index_line *l)
@@ -88,10 +177,10 @@ static void trim(struct index_line *l)
 static bool reserve(struct index_line *l, size_t more)
 {
         struct index_line *end = l;
-        size_t room = INDEX_SLOTS - l->n;
+        size_t room = INDEX_SLOTS - used(l);
 
         for (; end->next; end = end->next)
-                room += INDEX_SLOTS - end->next->n;
+                room += INDEX_SLOTS - used(end->next);
         for (struct index_line *first_new = end; room < more; room += INDEX_SLOTS) {
                 end->next = lines_new(1);
                 if (!end->next) {
@@ -107,16 +196,19 @@ static bool reserve(struct index_line *l, size_t more)
 static void take(struct index_line *first, struct index_line *l, unsigned at)
 {
         struct index_line *last = first, *before = first;
+        unsigned end;
 
-        while (last->next && last->next->n) {
+        while (last->next && last->next->node[0]) {
                 before = last;
                 last = last->next;
         }
-        last->n--;
-        l->slot[at] = last->slot[last->n];
-        l->tag[at] = last->tag[last->n];
-        trim(last->n || last == first ? last : before);
+        end = used(last) - 1;
+        copy(l, at, last, end);
+        clear(last, end);
+        trim(end || last == first ? last : before);
 }
+
+/* ---- growing and shrinking ---- */
 
 static size_t mirror_of(size_t line)
 {
@@ -127,14 +219,17 @@ static size_t mirror_of(size_t line)
 static void split(const struct index *x, struct index_line *source, size_t to)
 {
         for (struct index_line *l = source, *next; l; l = next) {
-                for (unsigned i = 0; i < l->n;) {
-                        bool gone = l != source && l->n == 1; /* then it is the last one, and take frees it */
+                for (unsigned i = 0; i < INDEX_SLOTS && l->node[i];) {
+                        bool gone = l != source && used(l) == 1; /* then it is the last one, and take frees it */
+                        struct index_line *target;
+                        unsigned at;
 
-                        if (home_of(x, l->slot[i]->hash) != to) {
+                        if (home_of(x, l->hash[i]) != to) {
                                 i++;
                                 continue;
                         }
-                        (void)put(line_at(x, to), l->slot[i]);
+                        target = free_slot(line_at(x, to), &at);
+                        copy(target, at, l, i);
                         take(source, l, i);
                         if (gone)
                                 return;
@@ -148,16 +243,18 @@ static void grow(struct index *x)
 {
         size_t to = x->_lines, moving = 0;
 
-        if (to == (size_t)1 << x->_segs && !add_segment(x))
+        if (!room_for(x, to))
                 return;
         x->_lines++;
         for (const struct index_line *l = line_at(x, mirror_of(to)); l; l = l->next)
-                for (unsigned i = 0; i < l->n; i++)
-                        moving += home_of(x, l->slot[i]->hash) == to;
-        if (reserve(line_at(x, to), moving))
+                for (unsigned i = 0; i < INDEX_SLOTS && l->node[i]; i++)
+                        moving += home_of(x, l->hash[i]) == to;
+        if (reserve(line_at(x, to), moving)) {
                 split(x, line_at(x, mirror_of(to)), to);
-        else
+        } else {
                 x->_lines--;
+                give_back(x, to);
+        }
 }
 
 /* The last line folds into the one that it mirrors. */
@@ -167,93 +264,144 @@ static void shrink(struct index *x)
         struct index_line *source = line_at(x, from), *target = line_at(x, mirror_of(from));
 
         for (const struct index_line *l = source; l; l = l->next)
-                moving += l->n;
+                moving += used(l);
         if (!reserve(target, moving))
                 return;
-        for (const struct index_line *l = source; l; l = l->next)
-                for (unsigned i = 0; i < l->n; i++)
-                        (void)put(target, l->slot[i]);
+        for (struct index_line *l = source; l; l = l->next)
+                for (unsigned i = 0, at; i < INDEX_SLOTS && l->node[i]; i++) {
+                        struct index_line *room = free_slot(target, &at);
+
+                        copy(room, at, l, i);
+                }
         trim(source);
-        source->n = 0;
+        memset(source, 0, sizeof(*source));
         x->_lines--;
-        if ((from & (from - 1)) == 0)
-                free(x->_seg[--x->_segs]);
+        give_back(x, from);
 }
+
+/* ---- the face ---- */
 
 void stk_index_fini(struct index *x)
 {
         for (size_t i = 0; i < x->_lines; i++)
                 trim(line_at(x, i));
-        for (unsigned i = 0; i < x->_segs; i++)
-                free(x->_seg[i]);
+        for (unsigned i = 1; i < x->_segs; i++)
+                segment_free(x, x->_seg[i]);
+        if (x->_segs)
+                first_free(x);
         free(x->_seg);
-        *x = (struct index){0};
+        *x = (struct index){.memory = x->memory};
 }
 
-int stk_index_add(struct index *x, struct inode *n, uint64_t hash)
+int stk_index_add(struct index *x, struct inode *n, uint64_t hash, uint16_t check)
 {
+        struct index_line *l;
+        unsigned at;
+
         if (!x->_lines) {
                 if (!x->_segs && !add_segment(x))
                         return BL_ENOMEM;
                 x->_lines = FIRST;
         }
-        n->hash = hash;
-        if (put(line_at(x, home_of(x, hash)), n) < 0)
+        l = free_slot(line_at(x, home_of(x, hash)), &at);
+        if (!l)
                 return BL_ENOMEM;
-        if (2 * ++x->count > FULL * x->_lines)
+        n->hash = hash;
+        l->hash[at] = hash;
+        l->check[at] = check;
+        l->hint[at] = 0;
+        l->answer[at] = NULL;
+        l->node[at] = n;
+        if (4 * ++x->count > FULL * x->_lines)
                 grow(x);
         return 0;
 }
 
-static struct inode **find_slot(const struct index *x, const struct inode *n, struct index_line **ret_first,
-                                struct index_line **ret_line)
+static struct index_line *find_slot(const struct index *x, const struct inode *n, struct index_line **ret_first,
+                                    unsigned *ret_at)
 {
         struct index_line *l = x->_lines ? line_at(x, home_of(x, n->hash)) : NULL;
 
         *ret_first = l;
         for (; l; l = l->next)
-                for (unsigned i = 0; i < l->n; i++)
-                        if (l->slot[i] == n) {
-                                *ret_line = l;
-                                return &l->slot[i];
+                for (unsigned i = 0; i < INDEX_SLOTS; i++)
+                        if (l->node[i] == n) {
+                                *ret_at = i;
+                                return l;
                         }
         return NULL;
 }
 
-void stk_index_remove(struct index *x, struct inode *n)
+void *stk_index_remove(struct index *x, struct inode *n)
 {
-        struct index_line *first, *line;
-        struct inode **slot = find_slot(x, n, &first, &line);
+        struct index_line *first, *l;
+        void *answer;
+        unsigned at;
 
-        if (!slot)
-                return;
-        take(first, line, (unsigned)(slot - line->slot));
+        l = find_slot(x, n, &first, &at);
+        if (!l)
+                return NULL;
+        answer = l->answer[at];
+        take(first, l, at);
         x->count--;
-        if (x->_lines > FIRST && 2 * x->count < EMPTY * x->_lines)
+        if (x->_lines > FIRST && 4 * x->count < EMPTY * x->_lines)
                 shrink(x);
+        return answer;
 }
 
-void stk_index_replace(struct index *x, struct inode *old, struct inode *by)
+void *stk_index_replace(struct index *x, struct inode *old, struct inode *by)
 {
-        struct index_line *first, *line;
-        struct inode **slot = find_slot(x, old, &first, &line);
+        struct index_line *first, *l;
+        void *answer = NULL;
+        unsigned at;
 
+        l = find_slot(x, old, &first, &at);
         by->hash = old->hash;
-        if (slot)
-                *slot = by;
+        if (l) {
+                answer = l->answer[at];
+                l->node[at] = by;
+                l->answer[at] = NULL;
+        }
+        return answer;
+}
+
+void *stk_index_answer(struct index *x, const struct inode *n, void *answer, uint32_t hint)
+{
+        struct index_line *first, *l;
+        void *had;
+        unsigned at;
+
+        l = find_slot(x, n, &first, &at);
+        if (!l)
+                return answer;
+        had = l->answer[at];
+        l->answer[at] = answer;
+        l->hint[at] = hint;
+        return had;
+}
+
+/* The slots with this hash, a bit each; without a branch: where it is cannot be foreseen. */
+static inline unsigned same_hash(const struct index_line *l, uint64_t hash)
+{
+        unsigned mask = 0;
+
+        for (unsigned i = 0; i < INDEX_SLOTS; i++)
+                mask |= (unsigned)(l->hash[i] == hash) << i;
+        return mask;
 }
 
 struct inode *stk_index_next(struct index_pos *pos)
 {
-        uint8_t tag = tag_of(pos->_hash);
+        for (const struct index_line *l = pos->_line; l; l = l->next, pos->_at = 0) {
+                unsigned mask = same_hash(l, pos->_hash) >> pos->_at << pos->_at,
+                         i = mask ? (unsigned)__builtin_ctz(mask) : 0;
 
-        for (const struct index_line *l = pos->_line; l; l = l->next, pos->_at = 0)
-                for (unsigned i = pos->_at; i < l->n; i++)
-                        if (l->tag[i] == tag && l->slot[i]->hash == pos->_hash) {
-                                pos->_line = l;
-                                pos->_at = i + 1;
-                                return l->slot[i];
-                        }
+                if (mask && l->node[i]) { /* an empty slot's hash is 0 */
+                        pos->_line = l;
+                        pos->_at = i + 1;
+                        return l->node[i];
+                }
+        }
         pos->_line = NULL;
         return NULL;
 }
@@ -262,4 +410,26 @@ struct inode *stk_index_first(const struct index *x, uint64_t hash, struct index
 {
         *ret_pos = (struct index_pos){._line = x->_lines ? line_at(x, home_of(x, hash)) : NULL, ._hash = hash};
         return stk_index_next(ret_pos);
+}
+
+void stk_index_look(const struct index *x, uint64_t hash, uint16_t check, struct index_seen *ret_seen)
+{
+        struct index_seen seen = {0};
+
+        for (const struct index_line *l = x->_lines ? line_at(x, home_of(x, hash)) : NULL; l; l = l->next) {
+                unsigned mask = 0;
+
+                __builtin_prefetch(l->answer);
+                for (unsigned i = 0; i < INDEX_SLOTS; i++) /* without a branch: where it is cannot be foreseen */
+                        mask |= (unsigned)((l->hash[i] == hash) & (l->check[i] == check)) << i;
+                if (mask) {
+                        unsigned i = (unsigned)__builtin_ctz(mask);
+
+                        seen.n += (unsigned)__builtin_popcount(mask);
+                        seen.answer = l->answer[i];
+                        seen.hint = l->hint[i];
+                        seen.node = l->node[i];
+                }
+        }
+        *ret_seen = seen;
 }

@@ -13,6 +13,7 @@ struct uri_shard *stk_uri_shard(struct bl_sticky *t, unsigned index, bool make)
                 return NULL;
         pthread_mutex_init(&s->lock, NULL);
         s->index = index;
+        s->ids.memory = s->exact.memory = &t->lines;
         bl_list_init(&s->lru);
         atomic_store_explicit(&s->lru_oldest, UINT64_MAX, memory_order_relaxed);
         if (atomic_compare_exchange_strong(&t->uri[index], &first, s))
@@ -78,7 +79,7 @@ struct flow_shard *stk_flow_shard(struct bl_sticky *t, unsigned index, bool make
 
 void *stk_block_get(struct bl_sticky *t, struct blocks *b, size_t n)
 {
-        size_t size = stk_block_size(n), class = size / BLOCK_STEP - 1;
+        size_t size = stk_block_size(n), class = size / BLOCK_STEP;
         void *mem;
 
         if (class < BLOCK_CLASSES && b->free[class]) {
@@ -97,7 +98,7 @@ void *stk_block_get(struct bl_sticky *t, struct blocks *b, size_t n)
 
 void stk_block_put(struct bl_sticky *t, struct blocks *b, void *mem, size_t n)
 {
-        size_t size = stk_block_size(n), class = size / BLOCK_STEP - 1;
+        size_t size = stk_block_size(n), class = size / BLOCK_STEP;
 
         if (!mem)
                 return;

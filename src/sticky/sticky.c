@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "sticky/table.h"
 
 enum { BUDGET_DEFAULT = 64 << 20, DIALOG_IDLE_DEFAULT_S = 12 * 3600 };
@@ -34,6 +35,7 @@ struct bl_sticky *bl_sticky_new(const struct bl_sticky_conf *conf)
         t->dialog_idle = conf->dialog_idle ? conf->dialog_idle : BL_SEC(DIALOG_IDLE_DEFAULT_S);
         t->shards = shards;
         pthread_mutex_init(&t->sweep, NULL);
+        pthread_mutex_init(&t->lines.lock, NULL);
         return t;
 }
 
@@ -59,6 +61,8 @@ void bl_sticky_free(struct bl_sticky *t)
         stk_dialogs_free(t);
         stk_hosts_free(t);
         stk_flows_free(t);
+        bl_slab_free(t->lines.slab);
+        pthread_mutex_destroy(&t->lines.lock);
         pthread_mutex_destroy(&t->sweep);
         free(t);
 }

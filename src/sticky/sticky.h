@@ -28,7 +28,7 @@ enum { BL_STICKY_MAX = 8 /* candidates a find returns */ };
 
 struct bl_sticky_conf {
         uint64_t hash_seed;
-        size_t budget;     /* octets for all bindings; 0 = 64 MiB */
+        size_t budget;     /* octets for all bindings, their index (some 60 each) on top; 0 = 64 MiB */
         bl_us dialog_idle; /* 0 = 12 h */
         unsigned shards;   /* locks: 1 for a UA's small table, 0 = 64 */
 };
@@ -81,8 +81,7 @@ struct bl_sticky_found {
         bool ours;
         enum bl_tp tp;
         struct bl_addr remote;
-        bl_us confirmed_at; /* 0 never */
-        uint16_t listens;   /* bl_sticky_flow_listens; 0 unknown */
+        uint16_t listens; /* bl_sticky_flow_listens; 0 unknown */
 };
 struct bl_sticky_query {
         struct bl_uri uri;

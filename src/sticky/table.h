@@ -13,10 +13,12 @@
  * subset of U that is a look-up in `exact`; else small classes are walked, and a large one gets a projection: an index
  * on S ∩ U, filled a bounded number of entries at a time, whose buckets list flows and not bindings, so that 100,000
  * dialogs on one flow are one candidate.
+ * Most look-ups are for lone bindings of one flow, and the index answers them by itself (find.c; docs/decisions/0012):
+ * the answer is the flow's record, with a reference, and stk_answer keeps it true.
  *
  * Locks: uri shard → one of {dialog shard, host shard}; uri shard or nothing → flow shard. Two flow shards: lower index
- * first. The sweep's lock is outside all. No lock of one kind is taken twice but as said. What a rec says is read
- * without lock: fixed fields, and atomics.
+ * first. The sweep's lock is outside all, the index's memory inside all. No lock of one kind is taken twice but as
+ * said. What a rec says is read without lock: fixed fields, and atomics.
  */
 #pragma once
 #include <pthread.h>
@@ -29,8 +31,8 @@
 
 enum {
         SHARDS = 64,
-        BLOCK_STEP = 32,      /* sizes of blocks are rounded up to it */
-        BLOCK_CLASSES = 20,   /* up to 640 octets are kept for re-use */
+        BLOCK_STEP = 16,      /* sizes of blocks are rounded up to it, and 8 more: so the heap wastes nothing */
+        BLOCK_CLASSES = 20,   /* up to 312 octets are kept for re-use */
         BLOCK_KEEP = 32,      /* of a class at most */
         RING_MAX = 1024,      /* flows that one URI may be bound to; then the least recently confirmed goes */
         SCAN_MAX = 256,       /* candidates that a find weighs */
@@ -48,6 +50,18 @@ enum {
 
 /* Which scheme a binding answers to: bindings on secure flows answer to both (protocol.md 3.1). */
 enum tag { TAG_SIP, TAG_SIPS, TAG_BOTH, TAGS };
+
+/*
+ * What the index itself answers about a lone binding of one flow (its answer: the rec, with a reference): kind, tag and
+ * plain parameters, and until when that surely holds.
+ */
+enum {
+        HINT_KIND = 0, /* two bits each */
+        HINT_TAG = 2,
+        HINT_PLAIN = 4,
+        HINT_UNTIL = 6, /* in steps of 4 s; all ones: for good (and from the ninth year on nothing is sure) */
+        HINT_STEP = 22  /* such a step is that power of two µs */
+};
 
 enum rec_state {
         REC_UP,   /* may be a candidate */
@@ -217,6 +231,7 @@ struct bl_sticky {
         _Atomic uint64_t evicted, serial;
         _Atomic bl_us now;      /* the latest that bind or expire were told */
         _Atomic uint32_t dirty; /* rises when a flow dies */
+        struct index_memory lines;
         pthread_mutex_t sweep;
         uint32_t sweep_shard, sweep_at, sweep_seen,
                 sweep_clean; /* sweep's: where it is; `dirty` at the round's start */
@@ -238,7 +253,7 @@ static inline unsigned stk_shard_of(const struct bl_sticky *t, uint64_t hash)
 }
 static inline size_t stk_block_size(size_t n)
 {
-        return (n + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
+        return (n + BLOCK_STEP - 9) / BLOCK_STEP * BLOCK_STEP + 8;
 }
 /* Zeroed memory, counted against the budget but not refused by it. NULL without memory. */
 void *stk_block_get(struct bl_sticky *t, struct blocks *b, size_t n);
@@ -289,6 +304,7 @@ struct search {
         struct bl_sticky *t;
         struct uri_shard *s;
         const struct canon *c;
+        struct index_seen seen; /* what `ids` knows of c */
         bl_us now;
         unsigned worker;
         uint64_t spread;
@@ -360,6 +376,8 @@ static inline struct group *stk_id_group(struct idnode *n)
 }
 /* The leader of the ring of exactly this URI, or NULL; `n` is what stk_id_find gave, not NULL. */
 struct binding *stk_ring_find(const struct uri_shard *s, struct idnode *n, struct bl_str params);
+/* Lets the index answer for the leader of an identity's only URI, or not any more, as it is now. */
+void stk_answer(struct uri_shard *s, struct binding *b);
 /* The tags a query of this scheme looks under: [0] and [1]. */
 static inline enum tag stk_tag(const struct canon *c, unsigned i)
 {

@@ -279,6 +279,31 @@ static void buf_is_counted(void **state)
         bl_pool_free(p);
 }
 
+/* ---- slab ---- */
+
+static void a_slabs_cells_are_apart_and_come_back(void **state)
+{
+        enum { CELL = 4096, CELLS = 2000 }; /* through all sizes of blocks, and two of the last */
+        static unsigned char *cell[CELLS];
+        struct bl_slab *s = bl_slab_new(CELL);
+
+        (void)state;
+        assert_non_null(s);
+        for (unsigned i = 0; i < CELLS; i++) {
+                cell[i] = bl_slab_get(s);
+                assert_non_null(cell[i]);
+                assert_int_equal((uintptr_t)cell[i] % 64, 0);
+                memset(cell[i], (int)(i % 251), CELL);
+        }
+        for (unsigned i = 0; i < CELLS; i++)
+                assert_true(cell[i][0] == i % 251 && cell[i][CELL - 1] == i % 251);
+        bl_slab_put(s, cell[7]);
+        bl_slab_put(s, NULL);
+        assert_ptr_equal(bl_slab_get(s), cell[7]);
+        bl_slab_free(s);
+        bl_slab_free(NULL);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -294,6 +319,7 @@ int main(void)
                 cmocka_unit_test(pool_wastes_no_end_of_a_chunk),
                 cmocka_unit_test(pool_without_memory),
                 cmocka_unit_test(buf_is_counted),
+                cmocka_unit_test(a_slabs_cells_are_apart_and_come_back),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void run(uint64_t seed, uint64_t hashes, unsigned fail_one_in)
                         oom_fail_at(0);
                 if (!m->there[i] && rng_below(&r, 4) < (rising ? 4 : 1)) {
                         m->hash[i] = bl_hash_mix(rng_below(&r, hashes), 1);
-                        int rc = stk_index_add(&m->x, &m->node[i], m->hash[i]);
+                        int rc = stk_index_add(&m->x, &m->node[i], m->hash[i], (uint16_t)i);
 
                         assert_true(rc == 0 || oom_struck());
                         m->there[i] = rc == 0;

@@ -75,8 +75,6 @@ static void confirmed_last_comes_first_then_the_newer_flow(void **state)
         check(t, "sip:P@edge.example;lr;d=1", NOW, 3, "2/2 3/2 4/2 1/2");
         bind(t, "sip:P@edge.example;lr", 1, BL_BIND_PATH, NOW + 2, true);
         check(t, "sip:P@edge.example;lr", NOW, 3, "1/1 2/1 3/1 4/1");
-        struct found r = find_as(t, "sip:P@edge.example;lr", NOW, 3, 1, 0);
-        assert_true(r.f[0].confirmed_at == NOW + 2 && r.f[3].confirmed_at == 0);
 }
 
 /* "equal ones by rendezvous on Call-ID": each call has its home, all homes have calls, and the loss of one moves only
@@ -145,7 +143,7 @@ static void no_more_than_eight_the_best_ones(void **state)
         struct found r = find_as(t, "sip:P@edge.example;lr", NOW, 3, 1, 0);
         assert_int_equal(r.n, BL_STICKY_MAX);
         for (unsigned i = 0; i < r.n; i++)
-                assert_int_equal(r.f[i].confirmed_at, NOW + 40 - i);
+                assert_int_equal(r.f[i].flow * 7 % 41, 40 - i);
 }
 
 static void on_tls_flows_both_schemes_bind_alike(void **state)
@@ -258,7 +256,7 @@ static void a_2xx_towards_it_does_not_prolong_it(void **state)
         assert_int_equal(bl_sticky_bind(t, &b, NOW), 0);
         bind(t, "sip:P@edge.example;lr", 1, BL_BIND_DOMAIN, NOW + 7, true);
         struct found r = find_as(t, "sip:P@edge.example;lr", NOW + 8, 3, 1, 0);
-        assert_true(r.n == 1 && r.f[0].kind == BL_BIND_PATH && r.f[0].confirmed_at == NOW + 7);
+        assert_true(r.n == 1 && r.f[0].kind == BL_BIND_PATH);
         check(t, "sip:P@edge.example;lr", NOW + BL_SEC(60), 3, "");
 }
 
