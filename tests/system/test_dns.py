@@ -325,6 +325,19 @@ workers: {lab.workers}
     assert bob.wait("answered", method="BYE")["status"] == 200
 
 
+@pytest.mark.parametrize("by", ["udp", "tcp"])
+def test_a_phone_bound_to_one_family(lab, by):
+    """Its address is an IPv4 one; the name's IPv6 address, which is the world's and so comes first, is passed over."""
+    lab.isolate()
+    lab.cluster(transport=by)
+    service, label, port = SERVICES[by]
+    dns = NameServer(lab, {DOMAIN: "\n".join([
+        f"{label} SRV 10 10 {port} h1", f"h1 A {lab.ip(100)}", "h1 AAAA 2001:db8::1", f"edge NAPTR 1 1 \"S\" \"{service}\" \"\" {label}.edge",
+        *(f"{label}.edge SRV 10 10 {port} e{i}\ne{i} AAAA 2001:db8::{i}\ne{i} A {lab.ip(i)}" for i in (1, 2))])})
+    joe = lab.phone("joe", f"--dns={dns.address}", host=201, maps=[])
+    joe.wait("registered", reg_id=2)
+
+
 def test_phones_without_dns(lab, transport):
     """Requirement 6: what their static map says suffices; here nothing could ask a name server."""
     lab.isolate()
