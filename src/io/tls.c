@@ -6,6 +6,8 @@
 
 #include "io/tls_internal.h"
 
+/* Tickets come with the handshake only, and a UA's connection may well last a day before its edge dies. */
+enum { TICKET_S = 24 * 3600 };
 enum { ODD_TURNS = 16 /* warnings and the like that one call swallows */, HEAD = 5 /* of a record */ };
 
 struct bl_tls {
@@ -165,6 +167,7 @@ static int begin_server(struct bl_tls *t, const struct bl_tls_how *how)
         gnutls_certificate_send_x509_rdn_sequence(t->s, 1);
         if (!t->creds->give_tickets)
                 return 0;
+        gnutls_db_set_cache_expiration(t->s, TICKET_S);
         gnutls_datum_t secret = {t->creds->ticket_secret, sizeof(t->creds->ticket_secret)};
         return gnutls_session_ticket_enable_server(t->s, &secret);
 }
@@ -324,8 +327,11 @@ ptrdiff_t bl_tls_read(struct bl_tls *t, char *to, size_t cap)
                                 return -EAGAIN;
                         /* It used octets up for a message of its own: a ticket, a new key. */
                         odd += t->in_n == before;
-                } else if (n == GNUTLS_E_REHANDSHAKE || gnutls_error_is_fatal((int)n)) {
-                        return broken(t, (int)n); /* a new handshake inside the session is nothing SIP needs */
+                } else if (n == GNUTLS_E_REHANDSHAKE) { /* of no use to SIP, and costly */
+                        (void)gnutls_alert_send(t->s, GNUTLS_AL_FATAL, GNUTLS_A_UNEXPECTED_MESSAGE);
+                        return broken(t, (int)n);
+                } else if (gnutls_error_is_fatal((int)n)) {
+                        return broken(t, (int)n);
                 } else {
                         odd++;
                 }

@@ -146,6 +146,17 @@ def test_old_versions_are_refused(lab):
 
 
 @pytest.mark.one_worker("the handshake is the same in each")
+def test_no_handshake_inside_a_session(lab):
+    alone(lab)
+    client = lab.start(["openssl", "s_client", "-connect", f"{lab.ip(1)}:5061", "-tls1_2", "-CAfile", "tls/ca.pem"])
+    client.expect("Verify return code: 0")
+    client.say("R")
+    client.expect("alert unexpected message")
+    assert client.finish() != 0
+    assert Client(lab).ask() == 200
+
+
+@pytest.mark.one_worker("the handshake is the same in each")
 def test_the_certificate_that_was_asked_for(lab):
     cert(lab, "a.example", "b.example")
     alone(lab, cert="[tls/a.example.pem, tls/b.example.pem]", key="[tls/a.example.key, tls/b.example.key]")

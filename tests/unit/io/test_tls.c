@@ -307,10 +307,15 @@ static void test_the_one_that_was_asked_for(void **state)
                         *client = pki_creds(&k, "ca", 0, NULL);
         static const struct {
                 const char *sni, *cn, *asked;
-        } t[] = {{"a.example", "a.example", "a.example"}, {"b.example", "b.example", "b.example"},
-                 {"B.EXAMPLE", "b.example", "B.EXAMPLE"}, {"only-uri.example", "nobody", "only-uri.example"},
-                 {"c.example", "a.example", "c.example"}, {"", "a.example", ""},
-                 {"127.0.0.1", "a.example", ""},          {"::1", "a.example", ""}};
+        } t[] = {{"a.example", "a.example", "a.example"},
+                 {"b.example", "b.example", "b.example"},
+                 {"B.EXAMPLE", "b.example", "B.EXAMPLE"},
+                 {"only-uri.example", "nobody", "only-uri.example"},
+                 {"c.example", "a.example", "c.example"},
+                 {"", "a.example", ""},
+                 {"127.0.0.1", "a.example", ""},
+                 {"::1", "a.example", ""},
+                 {"[::1]", "a.example", ""}};
         for (size_t i = 0; i < BL_ARRAY_LEN(t); i++) {
                 pair_open(&p, client, server, (struct bl_tls_how){.sni = bl_str_z(t[i].sni)}, BL_TLS_NEVER);
                 assert_shaken(&p);
@@ -447,13 +452,42 @@ static void test_any_node_with_the_secret_resumes(void **state)
         pki_close(&k);
 }
 
+static time_t later = 100;
+
 static time_t late(time_t *t)
 {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         if (t)
-                *t = now.tv_sec + 100;
-        return now.tv_sec + 100;
+                *t = now.tv_sec + later;
+        return now.tv_sec + later;
+}
+
+/* Connections last; the ticket of one that began in the morning must still be good in the evening, by keys that have
+ * changed since. */
+static void test_a_ticket_is_good_for_a_day(void **state)
+{
+        (void)state;
+        struct pki k;
+        static char session[16384], again[16384];
+        bool resumed;
+        int client_chain, server_chain;
+        pki_usual(&k);
+        struct bl_creds *client = PKI_CREDS(&k, "ca", 0, "b.example"), *server = PKI_CREDS(&k, "ca", 7, "a.example");
+        size_t n = session_of(client, server, (struct bl_str){0}, &resumed, &client_chain, &server_chain, session,
+                              sizeof(session));
+        for (int hours = 1; hours <= 25; hours += 8) {
+                later = hours * 3600;
+                gnutls_global_set_time_function(late);
+                session_of(client, server, bl_str_make(session, n), &resumed, &client_chain, &server_chain, again,
+                           sizeof(again));
+                gnutls_global_set_time_function(time);
+                later = 100;
+                assert_int_equal(resumed, hours < 24);
+        }
+        bl_creds_unref(client);
+        bl_creds_unref(server);
+        pki_close(&k);
 }
 
 /* A ticket is no way around the dates, nor around an issuer that is not believed any more. */
@@ -519,6 +553,7 @@ int main(void)
                 cmocka_unit_test(test_bad_chains_are_told),
                 cmocka_unit_test(test_nobody_is_trusted_without_issuers),
                 cmocka_unit_test(test_any_node_with_the_secret_resumes),
+                cmocka_unit_test(test_a_ticket_is_good_for_a_day),
                 cmocka_unit_test(test_a_resumed_chain_is_verified_again),
                 cmocka_unit_test(test_without_memory),
         };
