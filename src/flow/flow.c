@@ -43,6 +43,7 @@ static void free_flow(struct bl_flow *f)
         env_disarm(fs->env, &f->_ping);
         bl_stream_fini(f);
         bl_link_fini(f);
+        bl_keepalive_fini(f);
         bl_htab_remove(&fs->by_id, &f->_node);
         if (fs->last == f)
                 fs->last = NULL;

@@ -14,6 +14,7 @@
 #include "sip/msg.h"
 
 struct bl_flows;
+struct bl_flow_stun;   /* private */
 struct bl_cross;       /* private: what travels between workers */
 struct bl_flow_domain; /* private: a link */
 
@@ -31,9 +32,10 @@ enum bl_link_why {
 
 struct bl_flow { /* read-only outside flow/ but for user and pins */
         bl_flow_id id;
-        enum bl_flow_state state;
-        enum bl_tp tp;
-        bool ours; /* we opened it */
+        enum bl_flow_state state : 8;
+        enum bl_tp tp : 8;
+        bool ours;  /* we opened it */
+        bool _asks; /* bl_flow_ask_known */
         uint16_t listener;
         struct bl_addr local, remote;
         bl_us up_at, heard_at; /* up_at: 0 = never was; heard_at: last octet received */
@@ -53,9 +55,7 @@ struct bl_flow { /* read-only outside flow/ but for user and pins */
         struct bl_cross *_remote; /* workers that want to know of its end */
         bl_us _ping_sent;         /* 0: no answer is awaited */
         uint32_t _ping_every_ms, _ping_wait_ms;
-        struct bl_addr _mapped; /* UDP: what the far end's STUN answers say we are; family 0: none came yet */
-        bool _asks;             /* bl_flow_ask_known */
-        uint8_t _known_here[8], _known_there[8]; /* what this flow is called in STUN answers; all 0: not yet */
+        struct bl_flow_stun *_stun; /* UDP: what STUN has told; NULL: nothing yet */
 };
 
 struct bl_listener_info { /* of this node, same order as the world's listeners */

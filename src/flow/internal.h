@@ -50,6 +50,7 @@ void bl_stream_fini(struct bl_flow *f);
 void bl_keepalive_start(struct bl_flow *f);
 void bl_keepalive_pong(struct bl_flow *f);
 void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram);
+void bl_keepalive_fini(struct bl_flow *f);
 
 /* link.c */
 int bl_link_want(struct bl_flow *f, struct bl_str domain); /* of one that is opened over TLS: 0, BL_EINVAL, BL_ENOMEM */

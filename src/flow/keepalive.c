@@ -2,6 +2,24 @@
 #include "flow/internal.h"
 #include "sip/stun.h"
 
+struct bl_flow_stun {              /* most flows need none */
+        struct bl_addr mapped;     /* what the far end's answers say we are; family 0: none came yet */
+        uint8_t here[8], there[8]; /* what this flow is called in answers; all 0: not yet */
+};
+
+/* NULL without memory: then nothing is remembered. */
+static struct bl_flow_stun *stun_of(struct bl_flow *f)
+{
+        if (!f->_stun)
+                f->_stun = bl_pool_zalloc(f->_flows->env->pool, sizeof(*f->_stun));
+        return f->_stun;
+}
+
+void bl_keepalive_fini(struct bl_flow *f)
+{
+        bl_pool_give(f->_flows->env->pool, f->_stun, sizeof(*f->_stun));
+}
+
 /* Nothing is stored for a transaction id: it follows from the flow and the moment. */
 static void stun_id(const struct bl_flow *f, uint8_t id[12])
 {
@@ -81,21 +99,23 @@ static int put_known(struct bl_flow *f, struct bl_str request, uint8_t *out, int
 {
         struct env *env = f->_flows->env;
         struct bl_str asked;
-        if (!bl_stun_get_flow(request, &asked))
+        struct bl_flow_stun *stun = bl_stun_get_flow(request, &asked) ? stun_of(f) : NULL;
+        if (!stun)
                 return n;
-        if (is_zero(f->_known_here))
-                env->ops->random(env, f->_known_here, sizeof(f->_known_here));
-        return bl_stun_put_flow(out, n, f->_known_here);
+        if (is_zero(stun->here))
+                env->ops->random(env, stun->here, sizeof(stun->here));
+        return bl_stun_put_flow(out, n, stun->here);
 }
 
 /* False: the far end knows another flow by this 5-tuple than it did. */
 static bool still_known(struct bl_flow *f, struct bl_str answer)
 {
+        struct bl_flow_stun *stun = stun_of(f);
         struct bl_str said;
-        if (!f->_asks || !bl_stun_get_flow(answer, &said) || said.n != sizeof(f->_known_there))
+        if (!stun || !f->_asks || !bl_stun_get_flow(answer, &said) || said.n != sizeof(stun->there))
                 return true;
-        bool known = is_zero(f->_known_there) || memcmp(f->_known_there, said.p, said.n) == 0;
-        memcpy(f->_known_there, said.p, said.n);
+        bool known = is_zero(stun->there) || memcmp(stun->there, said.p, said.n) == 0;
+        memcpy(stun->there, said.p, said.n);
         return known;
 }
 
@@ -119,7 +139,7 @@ void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
         }
         stun_id(f, id);
         int rc = f->_ping_sent ? bl_stun_parse_response(datagram, id, &mapped) : BL_ENOENT;
-        if (rc == 0 && f->_mapped.family && !bl_addr_eq(&mapped, &f->_mapped)) {
+        if (rc == 0 && f->_stun && f->_stun->mapped.family && !bl_addr_eq(&mapped, &f->_stun->mapped)) {
                 /* RFC 5626 4.4.2: a NAT has forgotten us; the flow that the far end knows is no more. */
                 bl_count(fs->rebound);
                 bl_flow_close_why(f, false, BL_EGONE);
@@ -130,8 +150,8 @@ void bl_keepalive_stun(struct bl_flow *f, struct bl_str datagram)
                 bl_flow_close_why(f, false, BL_EGONE);
                 return;
         }
-        if (rc == 0)
-                f->_mapped = mapped;
+        if (rc == 0 && stun_of(f))
+                f->_stun->mapped = mapped;
         if (rc == 0 || rc == BL_EREFUSED) /* an error response proves life as well */
                 bl_keepalive_pong(f);
         else
