@@ -198,13 +198,8 @@ static void enter(struct demo *d, enum step step)
                 for (unsigned i = 0; i < d->n_call; i++)
                         d->call[i].turn = 2;
                 break;
-        case STEP_RETURN: {
-                char what[64];
-                snprintf(what, sizeof what, "%s comes back", d->node[d->victim].name);
-                demo_see_fault(d, what);
-                (void)demo_start(d, d->victim);
+        case STEP_RETURN:
                 break;
-        }
         case STEP_HOME:
                 kill_node(d, HOME, ", then start it again");
                 break;
@@ -220,6 +215,18 @@ static void enter(struct demo *d, enum step step)
                 end(d);
                 break;
         }
+}
+
+/* Not before the system has said that it is gone: its addresses are its successor's. */
+static void start_again(struct demo *d, unsigned node)
+{
+        char what[64];
+        if (d->node[node].child || d->node[node].wanted)
+                return;
+        snprintf(what, sizeof what, "%s comes back", d->node[node].name);
+        if (node != HOME)
+                demo_see_fault(d, what);
+        (void)demo_start(d, node);
 }
 
 static void next_victim(struct demo *d)
@@ -257,6 +264,7 @@ static void advance(struct demo *d)
                         enter(d, STEP_RETURN);
                 break;
         case STEP_RETURN:
+                start_again(d, d->victim);
                 if (!servers_listen(d) || !phones_ready(d))
                         break;
                 next_victim(d);
@@ -266,9 +274,8 @@ static void advance(struct demo *d)
                         enter(d, STEP_END);
                 break;
         case STEP_HOME:
-                if (!d->node[HOME].child && !d->node[HOME].wanted)
-                        (void)demo_start(d, HOME);
-                else if (d->node[HOME].listening)
+                start_again(d, HOME);
+                if (d->node[HOME].listening)
                         enter(d, STEP_HOME_TALK);
                 break;
         case STEP_HOME_TALK:
