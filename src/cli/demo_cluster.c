@@ -6,14 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/demo_internal.h"
+#include "io/cert.h"
 #include "store/users.h"
+
+#define CLUSTER "edge.example.com"
+#define DOMAIN "example.com"
+enum { DAYS = 60 /* of certificates */ };
 
 static struct bl_addr address(const struct demo *d, uint8_t host)
 {
-        return (struct bl_addr){.family = 4, .port = DEMO_PORT, .ip = {127, 0, d->net, host}};
+        return (struct bl_addr){
+                .family = 4, .port = d->tp == BL_TLS ? DEMO_TLS_PORT : DEMO_PORT, .ip = {127, 0, d->net, host}};
 }
 
 static bool write_file(struct demo *d, const char *path, const char *text)
@@ -27,18 +34,40 @@ static bool write_file(struct demo *d, const char *path, const char *text)
         return ok;
 }
 
-static void put_addr(struct bl_sb *b, const struct bl_addr *a)
+/* Over TLS the certificates say who belongs to which domain; else addresses have to. */
+static void put_trust(const struct demo *d, struct bl_sb *b, const char *domain, unsigned from, unsigned to)
 {
-        bl_addr_put(b, a);
+        if (d->tp == BL_TLS)
+                return;
+        bl_sb_fmt(b, "trust: {%s: [", domain);
+        for (unsigned i = from; i < to; i++) {
+                bl_sb_addz(b, i > from ? ", " : "");
+                bl_addr_put_ip(b, &d->node[i].addr);
+        }
+        bl_sb_addz(b, "]}\n");
+}
+
+static const char *tp_word(const struct demo *d)
+{
+        return d->tp == BL_UDP ? "udp" : d->tp == BL_TCP ? "tcp" : "tls";
 }
 
 static void put_listen(const struct demo *d, const struct node *n, struct bl_sb *b)
 {
-        bl_sb_fmt(b, "node: %s\nlisten: [udp ", n->name);
-        put_addr(b, &n->addr);
-        bl_sb_addz(b, ", tcp ");
-        put_addr(b, &n->addr);
-        bl_sb_fmt(b, "]\nworkers: %u\n", d->workers);
+        bl_sb_fmt(b, "node: %s\nlisten: [", n->name);
+        if (d->tp == BL_TLS) {
+                const char *name = n == &d->node[HOME] ? DOMAIN : CLUSTER;
+                bl_sb_addz(b, "tls ");
+                bl_addr_put(b, &n->addr);
+                bl_sb_fmt(b, "]\ntls: {cert: %s.pem, key: %s.key, ca: ca.pem}", name, name);
+        } else {
+                bl_sb_addz(b, "udp ");
+                bl_addr_put(b, &n->addr);
+                bl_sb_addz(b, ", tcp ");
+                bl_addr_put(b, &n->addr);
+                bl_sb_addc(b, ']');
+        }
+        bl_sb_fmt(b, "\nworkers: %u\nlog: {level: warn}\n", d->workers);
 }
 
 /* `NAME: [udp A, udp B]` */
@@ -46,8 +75,8 @@ static void put_points(const struct demo *d, struct bl_sb *b, const char *name, 
 {
         bl_sb_fmt(b, "%s: [", name);
         for (unsigned i = from; i < to; i++) {
-                bl_sb_fmt(b, "%s%s ", i > from ? ", " : "", d->tp == BL_UDP ? "udp" : "tcp");
-                put_addr(b, &d->node[i].addr);
+                bl_sb_fmt(b, "%s%s ", i > from ? ", " : "", tp_word(d));
+                bl_addr_put(b, &d->node[i].addr);
         }
         bl_sb_addc(b, ']');
 }
@@ -58,14 +87,10 @@ static bool write_home(struct demo *d, struct node *n)
         struct bl_sb b = {text, 0, sizeof text - 1, false};
         put_listen(d, n, &b);
         bl_sb_addz(&b, "home: {domain: example.com, edge: edge.example.com, key_file: home.key, users_file: users, "
-                       "min_expires: 1s}\n"
-                       "trust: {edge.example.com: [");
-        for (unsigned i = EDGE1; i < d->n_node; i++) {
-                bl_sb_addz(&b, i > EDGE1 ? ", " : "");
-                bl_addr_put_ip(&b, &d->node[i].addr);
-        }
-        bl_sb_addz(&b, "]}\nmap: {");
-        put_points(d, &b, "edge.example.com", EDGE1, d->n_node);
+                       "min_expires: 1s}\n");
+        put_trust(d, &b, CLUSTER, EDGE1, d->n_node);
+        bl_sb_addz(&b, "map: {");
+        put_points(d, &b, CLUSTER, EDGE1, d->n_node);
         bl_sb_addz(&b, "}\n");
         text[b.n] = 0;
         return !b.over && write_file(d, n->dir_file, text);
@@ -84,10 +109,10 @@ static bool write_edge(struct demo *d, struct node *n)
         bl_sb_addc(&b, '}');
         if (d->edges >= 3) /* two backups, so that a home that forgot can guess wrong and be redirected */
                 bl_sb_addz(&b, ", pin: {alice@example.com: [e1, e3], bob@example.com: [e1, e2]}");
-        bl_sb_addz(&b, "}\ntrust: {example.com: [");
-        bl_addr_put_ip(&b, &d->node[HOME].addr);
-        bl_sb_addz(&b, "]}\nmap: {");
-        put_points(d, &b, "example.com", HOME, HOME + 1);
+        bl_sb_addz(&b, "}\n");
+        put_trust(d, &b, DOMAIN, HOME, HOME + 1);
+        bl_sb_addz(&b, "map: {");
+        put_points(d, &b, DOMAIN, HOME, HOME + 1);
         bl_sb_addz(&b, "}\n");
         text[b.n] = 0;
         return !b.over && write_file(d, n->dir_file, text);
@@ -119,6 +144,32 @@ static bool write_users(struct demo *d)
         text[b.n] = 0;
         snprintf(path, sizeof path, "%s/users", d->dir);
         return !b.over && write_file(d, path, text);
+}
+
+/* What `belay cert DOMAIN CLUSTER` would do; and where the programs are to write the keys of their connections, which
+ * is what the observer of encrypted ones needs. */
+static bool write_certificates(struct demo *d)
+{
+        struct bl_cert_ca *ca = NULL;
+        struct bl_sb err = {d->why, 0, sizeof d->why - 1, false};
+        struct bl_str domain = BL_STR(DOMAIN), cluster = BL_STR(CLUSTER);
+        int64_t wall = (int64_t)time(NULL);
+        bool made;
+        int rc = bl_cert_open(d->dir, DAYS, wall, &err, &made, &ca);
+        if (rc == 0 && (rc = bl_cert_issue(ca, &domain, 1, DAYS, wall, &err)) == 0)
+                rc = bl_cert_issue(ca, &cluster, 1, DAYS, wall, &err);
+        bl_cert_close(ca);
+        if (rc < 0) {
+                d->why[err.n] = 0;
+                d->failed = true;
+                return false;
+        }
+        snprintf(d->keylog_file, sizeof d->keylog_file, "%s/tls.keys", d->dir);
+        if (setenv("SSLKEYLOGFILE", d->keylog_file, 1) < 0) {
+                demo_fail(d, "SSLKEYLOGFILE cannot be set: %s", strerror(errno));
+                return false;
+        }
+        return true;
 }
 
 static void name_node(struct demo *d, unsigned i, const char *name, uint8_t host, bool is_ua)
@@ -175,7 +226,7 @@ bool demo_prepare(struct demo *d)
         }
         d->n_node = EDGE1 + d->edges;
         bool ok = write_key(d, "home.key") && write_key(d, "cluster.key") && write_users(d) &&
-                  write_home(d, &d->node[HOME]);
+                  write_home(d, &d->node[HOME]) && (d->tp != BL_TLS || write_certificates(d));
         for (unsigned i = EDGE1; ok && i < d->n_node; i++)
                 ok = write_edge(d, &d->node[i]);
         return ok;
@@ -259,7 +310,7 @@ static bool start_server(struct demo *d, struct node *n)
 
 static bool start_phone(struct demo *d, struct node *n)
 {
-        char path[400], aor[64], bind[BL_ADDR_TEXT], map[DEMO_EDGES + 1][120];
+        char path[400], ca[300], aor[64], bind[BL_ADDR_TEXT], map[DEMO_EDGES + 1][120];
         const char *argv[40];
         unsigned at = 0;
         struct bl_sb b = {bind, 0, sizeof bind - 1, false};
@@ -282,12 +333,16 @@ static bool start_phone(struct demo *d, struct node *n)
         argv[at++] = bind;
         for (unsigned i = HOME; i < d->n_node; i++) { /* no outbound proxy: only where the two names are */
                 struct bl_sb m = {map[i - HOME], 0, sizeof map[0] - 1, false};
-                bl_sb_fmt(&m, "%s=%s:", i == HOME ? "example.com" : "edge.example.com",
-                          d->tp == BL_UDP ? "udp" : "tcp");
-                put_addr(&m, &d->node[i].addr);
+                bl_sb_fmt(&m, "%s=%s:", i == HOME ? DOMAIN : CLUSTER, tp_word(d));
+                bl_addr_put(&m, &d->node[i].addr);
                 map[i - HOME][m.n] = 0;
                 argv[at++] = "--map";
                 argv[at++] = map[i - HOME];
+        }
+        if (d->tp == BL_TLS) {
+                snprintf(ca, sizeof ca, "%s/ca.pem", d->dir);
+                argv[at++] = "--ca";
+                argv[at++] = ca;
         }
         argv[at] = NULL;
         return start_child(d, n, argv);
@@ -324,8 +379,9 @@ void demo_command(struct demo *d, unsigned phone, const char *fmt, ...)
 void demo_cleanup(struct demo *d)
 {
         char path[400];
-        static const char *const files[] = {"home.key", "cluster.key", "users"};
-        if (d->keep || d->failed)
+        static const char *const files[] = {"home.key",    "cluster.key", "users",        "ca.pem",       "ca.key",
+                                            DOMAIN ".pem", DOMAIN ".key", CLUSTER ".pem", CLUSTER ".key", "tls.keys"};
+        if (d->keep || (d->failed && d->started_at)) /* whoever reads why will want to read the logs */
                 return;
         for (unsigned i = 0; i < BL_ARRAY_LEN(files); i++) {
                 snprintf(path, sizeof path, "%s/%s", d->dir, files[i]);

@@ -125,7 +125,7 @@ void demo_table(struct demo *d)
         printf("\n  calls: %u set up of %u; rebuilding redirects (305) seen: %llu; SIP messages observed: %llu, not "
                "observed: %llu\n",
                up, d->calls, (unsigned long long)d->redirects, (unsigned long long)d->messages,
-               (unsigned long long)(d->capture ? bl_capture_dropped(d->capture) : 0));
+               (unsigned long long)demo_see_missed(d));
         for (const struct request *r = d->first; r; r = r->next)
                 if (!delivered(r))
                         printf("  LOST: %s CSeq %u %.*s from %s: logged by the receiver: %s, seen on the wire: %s, "

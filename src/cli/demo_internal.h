@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "io/capture.h"
 #include "io/child.h"
+#include "io/overhear.h"
 #include "sip/frame.h"
 #include "sip/msg.h"
 
@@ -12,6 +13,7 @@ enum {
         DEMO_EDGES = 8,
         DEMO_CALLS = 1000,
         DEMO_PORT = 5060,
+        DEMO_TLS_PORT = 5061,
         DEMO_LADDER = 20000, /* messages kept for the page */
 };
 
@@ -80,7 +82,8 @@ struct demo {
         const char *page;
         bool keep, all, quiet;
         char dir[200], bin[300];
-        uint8_t net; /* 127.0.net.x */
+        char keylog_file[256]; /* TLS: where the programs write their keys for the observer */
+        uint8_t net;           /* 127.0.net.x */
         /* story */
         unsigned step, faults;
         struct fault fault[64];
@@ -96,6 +99,7 @@ struct demo {
         struct request *first, *last;
         /* observer */
         struct bl_capture *capture;
+        struct bl_overhear *overhear; /* TLS: the capture's octets in clear; else NULL */
         struct bl_htab streams;
         struct bl_arena *arena;
         struct sighting *seen;
@@ -124,6 +128,7 @@ unsigned demo_lost(const struct demo *d);
 bool demo_observe(struct demo *d);
 void demo_see_fault(struct demo *d, const char *what);
 void demo_see_end(struct demo *d);
+uint64_t demo_see_missed(const struct demo *d); /* packets and records: 0, or what was seen is not all */
 
 /* demo_page.c */
 bool demo_write_page(const struct demo *d);

@@ -98,7 +98,11 @@ bool demo_write_page(const struct demo *d)
                 "outside the programs; the first two calls are drawn, "
                 "the number behind a label is the call's.</p>\n<svg width='%u' height='%u' "
                 "xmlns='http://www.w3.org/2000/svg'>\n",
-                d->calls, d->tp == BL_UDP ? "UDP" : "TCP", demo_lost(d), width, height);
+                d->calls,
+                d->tp == BL_UDP   ? "UDP"
+                : d->tp == BL_TCP ? "TCP"
+                                  : "TLS",
+                demo_lost(d), width, height);
         for (unsigned i = 0; i < d->n_node; i++)
                 fprintf(f, "<text x='%u' y='30' class='h'>%s</text><line x1='%u' y1='40' x2='%u' y2='%u' class='l'/>\n",
                         x_of(d, i), d->node[i].name, x_of(d, i), x_of(d, i), height - 20);

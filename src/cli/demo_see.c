@@ -205,16 +205,26 @@ static void on_stream(struct demo *d, const struct bl_captured *c)
 static void seen(void *arg, const struct bl_captured *c)
 {
         struct demo *d = arg;
-        if (c->tp == BL_TCP)
+        if (c->tp == BL_TCP && d->overhear)
+                bl_overhear_see(d->overhear, c);
+        else if (c->tp == BL_TCP)
                 on_stream(d, c);
         else if (c->octets.n > 16 && (uint8_t)c->octets.p[0] >= 'A') /* not a keep-alive */
                 on_message(d, c, c->octets);
 }
 
+static void seen_clear(void *arg, const struct bl_captured *c)
+{
+        on_stream(arg, c);
+}
+
 bool demo_observe(struct demo *d)
 {
         d->arena = bl_arena_new(1 << 20);
-        int rc = d->arena ? bl_capture_open(d->world, DEMO_PORT, DEMO_PORT, seen, d, &d->capture) : BL_ENOMEM;
+        if (d->tp == BL_TLS)
+                d->overhear = bl_overhear_new(d->keylog_file, seen_clear, d);
+        bool memory = d->arena && (d->overhear || d->tp != BL_TLS);
+        int rc = memory ? bl_capture_open(d->world, DEMO_PORT, DEMO_TLS_PORT, seen, d, &d->capture) : BL_ENOMEM;
         if (rc < 0)
                 demo_fail(d, "the observer cannot hear loopback: %s; run the demo as root, or allow user namespaces",
                           bl_err_text(rc));
@@ -231,8 +241,15 @@ void demo_see_end(struct demo *d)
 {
         bl_capture_close(d->capture);
         d->capture = NULL;
+        bl_overhear_free(d->overhear);
+        d->overhear = NULL;
         bl_htab_each(&d->streams, drop_node, NULL);
         bl_htab_fini(&d->streams);
         bl_arena_free(d->arena);
         d->arena = NULL;
+}
+
+uint64_t demo_see_missed(const struct demo *d)
+{
+        return (d->capture ? bl_capture_dropped(d->capture) : 0) + (d->overhear ? bl_overhear_failed(d->overhear) : 0);
 }

@@ -7,11 +7,11 @@ from belay import BELAY
 
 
 @pytest.mark.parametrize("calls", [4])
-def test_nothing_is_lost(lab, transport, workers, calls):
+@pytest.mark.parametrize("how", [["--transport", "udp"], ["--transport", "tcp"], ["--tls"]], ids=lambda how: how[-1].strip("-"))
+def test_nothing_is_lost(lab, how, workers, calls):
     lab.isolate()
     page = lab.dir / "demo.html"
-    rc, said = lab.run([BELAY, "demo", "--calls", calls, "--transport", transport, "--workers", workers, "--page", page],
-                       timeout=90)
+    rc, said = lab.run([BELAY, "demo", "--calls", calls, *how, "--workers", workers, "--page", page], timeout=90)
     assert rc == 0, said
     assert "nothing was lost" in said
     assert re.search(r"<svg\b", page.read_text())
@@ -22,4 +22,4 @@ def test_usage(lab):
     rc, said = lab.run([BELAY, "demo", "--calls", "none"])
     assert rc == 2 and "--calls" in said
     rc, said = lab.run([BELAY, "demo", "--transport", "pigeon"])
-    assert rc == 2 and "udp or tcp" in said
+    assert rc == 2 and "udp, tcp or tls" in said
