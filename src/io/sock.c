@@ -114,6 +114,7 @@ struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind)
                 s->fd = fd;
                 s->kind = kind;
                 s->listener = BL_LISTENER_NONE;
+        s->no_trains = !w->world->conf.udp_trains;
                 s->first = s->last = -1;
                 s->queue_end = &s->queue;
         }

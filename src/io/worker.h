@@ -77,7 +77,7 @@ struct sock {
         bool want_writable : 1; /* UDP: some flow was told BL_EFULL */
         bool ended : 1;         /* stream: our side is shut down */
         bool blocked : 1;       /* waits for room in the kernel */
-        bool no_trains : 1;     /* UDP: the way does not take them */
+        bool no_trains : 1;     /* UDP: the way does not take them, or they are not wanted */
         uint8_t tries;
         uint32_t written;     /* of the first in queue */
         struct flow *flow;    /* SOCK_UDP, SOCK_TCP; NULL: lingering, or a listener */

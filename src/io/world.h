@@ -41,6 +41,8 @@ struct bl_world_conf { /* zeroed = a client: no listeners, one worker, the syste
         uint32_t stuck_timeout_ms;     /* a stream whose far end takes no octet, or holds half a TLS record back, for so
                                           long goes down; 0 = 30 s */
         struct bl_creds *creds;        /* for secure transports; a reference is taken. NULL: there are none */
+        bool udp_trains;       /* equally long datagrams of one flow go to the kernel as one (UDP_SEGMENT): cheaper, but
+                                  a capture on this machine sees them as one */
         struct bl_addr source; /* local address of flows that no listener gives one; family 0: the kernel's choice */
         uint32_t max_flows;    /* per worker; 0 = 1,000,000 */
         size_t pool_limit;     /* octets of memory per worker's pool; 0 = no limit */

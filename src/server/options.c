@@ -186,6 +186,11 @@ static const struct bl_conf_option options[] = {
          .example = "{edge.example.com: {e1: udp 127.0.1.1:5060, e2: udp 127.0.1.2:5060}}"},
         {"workers", BL_CONF_INT, BL_CONF_AT(struct bl_options, workers), .max = 64,
          .help = "Threads that serve, each with its own flows. 0 or not given: one per processor core."},
+        {"udp_trains", BL_CONF_BOOL, BL_CONF_AT(struct bl_options, udp_trains), .def = "no",
+         .help = "Hands datagrams of one flow that are equally long to the kernel in one piece, which it cuts apart "
+                 "again "
+                 "on the way out (UDP GSO). Under high load it spares some time per message. But what listens on this "
+                 "machine (tcpdump, sngrep) sees them uncut: several messages in one."},
         {"drain", BL_CONF_MS, BL_CONF_AT(struct bl_options, drain_ms), .def = "2s", .max = 600000, .live = true,
          .help = "How long what is queued on connections is still sent after SIGTERM."},
         {"tls", BL_CONF_TABLE, BL_CONF_AT(struct bl_options, tls), .table = &tls_table},

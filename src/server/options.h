@@ -59,6 +59,7 @@ struct bl_options {
         struct bl_str node, advertise;
         struct bl_conf_array listen; /* struct bl_conf_point, word: enum bl_side */
         uint16_t workers;            /* 0: one per core */
+        bool udp_trains;
         uint32_t drain_ms;
         struct bl_conf_array trust; /* struct bl_trust_option */
         struct bl_conf_array map;   /* struct bl_map_option */

@@ -122,6 +122,7 @@ void bl_parts_world(const struct bl_parts *p, const struct bl_options *o, struct
                                            .stuck_timeout_ms = o->timers->stuck_ms,
                                            .max_flows = o->limits->flows,
                                            .pool_limit = o->limits->memory,
+                                           .udp_trains = o->udp_trains,
                                            .log_level = (enum bl_level)o->log->level,
                                            .log_json = o->log->format == 1,
                                            .node = o->node};

@@ -167,7 +167,8 @@ static void test_trains_are_cut_apart_again(void **state)
         (void)state;
         struct trains t = {.r = {.on = send_trains}};
         int fd[PEERS];
-        rig_listen(&t.r, BL_UDP, "127.0.0.1:0");
+        struct bl_world_listener l = {.tp = BL_UDP, .addr = rig_addr("127.0.0.1:0")};
+        rig_open(&t.r, &(struct bl_world_conf){.listeners = &l, .n_listeners = 1, .udp_trains = true});
         struct bl_addr at = bl_world_listener_addr(t.r.world, 0);
         for (unsigned peer = 0; peer < PEERS; peer++) {
                 fd[peer] = peer_connect(SOCK_DGRAM, &at);
