@@ -25,6 +25,7 @@ static void list_add_flow(struct hop_list *l, const struct bl_sticky_found *f)
                                                  .tp = f->tp,
                                                  .addr = f->remote,
                                                  .rank = f->rank,
+                                                 .kind = f->kind,
                                                  .ours = f->ours,
                                                  .listens = f->listens};
 }

@@ -165,6 +165,7 @@ struct hop_cand {
         enum bl_tp tp;
         struct bl_addr addr;
         uint8_t rank; /* 1..3; 4 open */
+        uint8_t kind; /* ranks 1 to 3: enum bl_bind_kind */
         bool ours;
         uint16_t listens; /* the far end of an accepted flow does, at this port; 0 unknown */
 };

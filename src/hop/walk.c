@@ -278,6 +278,27 @@ static struct bl_str try_route(const struct bl_send *s, const struct hop_cand *c
         return s->base_at ? s->base[s->base_at] : bl_str_make(NULL, 0);
 }
 
+/* By what we chose the flow, for people: before it goes out, so that who watches the wire finds it written already. */
+static void log_try(const struct bl_send *s, const struct hop_cand *c, const struct bl_try *t, const struct bl_buf *buf)
+{
+        static const char *const kinds[] = {"path", "dialog", "domain", "certificate"};
+        struct bl_log *log = s->h->env->log;
+        struct bl_msg *m;
+        char text[BL_ADDR_TEXT];
+        struct bl_sb remote = BL_SB(text);
+        if (!log || log->level < BL_LOG_DEBUG ||
+            bl_msg_parse(bl_buf_str(buf), true, bl_flows_arena(s->h->flows), &m, NULL) < 0)
+                return;
+        bool by_trust = c->kind == BL_BIND_CERT && !bl_tp_is_secure(t->tp);
+        bool pinned = s->flags & BL_SEND_PINNED;
+        const char *binding = pinned ? "pinned" : c->rank > 3 ? "opened" : by_trust ? "trust" : kinds[c->kind & 3];
+        bl_addr_put(&remote, &t->remote);
+        bl_log_ev(log, BL_LOG_DEBUG, "request_leaves", BL_KS("method", m->method_name), BL_KI("flow", c->flow),
+                  BL_KI("rank", pinned ? 0 : c->rank), BL_KZ("binding", binding), BL_KS("transport", bl_tp_name(t->tp)),
+                  BL_KS("remote", bl_sb_str(&remote)), BL_KS("callid", m->call_id), BL_KI("cseq", m->cseq.number),
+                  BL_KS("branch", m->via.branch));
+}
+
 /* True when it went out. A flow that cannot take it is a candidate that failed by transport. */
 static bool try_flow(struct bl_send *s, const struct hop_cand *c)
 {
@@ -303,6 +324,7 @@ static bool try_flow(struct bl_send *s, const struct hop_cand *c)
         s->busy--;
         if (rc < 0)
                 return false;
+        log_try(s, c, &t, buf);
         if (s->once)
                 rc = bl_flow_send(s->h->flows, c->flow, buf);
         else if ((rc = make_client(s)) == 0)
