@@ -67,7 +67,7 @@ static void put_listen(const struct demo *d, const struct node *n, struct bl_sb 
                 bl_addr_put(b, &n->addr);
                 bl_sb_addc(b, ']');
         }
-        bl_sb_fmt(b, "\nworkers: %u\nlog: {level: warn}\n", d->workers);
+        bl_sb_fmt(b, "\nworkers: %u\nlog: {level: debug}\n", d->workers);
 }
 
 /* `NAME: [udp A, udp B]` */
@@ -322,6 +322,7 @@ static bool start_phone(struct demo *d, struct node *n)
         argv[at++] = "ua";
         argv[at++] = "answer";
         argv[at++] = "--interactive";
+        argv[at++] = "--verbose";
         argv[at++] = "--aor";
         argv[at++] = aor;
         argv[at++] = "--password";

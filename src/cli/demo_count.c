@@ -126,6 +126,12 @@ void demo_table(struct demo *d)
                "observed: %llu\n",
                up, d->calls, (unsigned long long)d->redirects, (unsigned long long)d->messages,
                (unsigned long long)demo_see_missed(d));
+        printf("  requests inside calls left by: exact match %u, equivalent %u, domain %u, a connection opened for "
+               "them "
+               "%u; connections: %u\n",
+               d->by_rank[1], d->by_rank[2], d->by_rank[3], d->by_rank[4], d->n_conn);
+        printf("  by the one that was named %u; not explained by their sender's log: %u\n", d->by_rank[0],
+               d->unexplained);
         for (const struct request *r = d->first; r; r = r->next)
                 if (!delivered(r))
                         printf("  LOST: %s CSeq %u %.*s from %s: logged by the receiver: %s, seen on the wire: %s, "

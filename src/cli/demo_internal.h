@@ -1,6 +1,7 @@
 /* Shared by the files of the demo: the cluster it runs, the requests it counts, what the observer saw. */
 #pragma once
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "base/hash.h"
 #include "io/capture.h"
@@ -27,6 +28,7 @@ struct node {
         bool is_ua, wanted, listening;
         char dir_file[256]; /* its configuration */
         char log_file[256];
+        off_t log_at;     /* read up to here */
         bl_flow_id probe; /* the connection that finds out whether it listens */
         struct bl_timer again;
         unsigned registered; /* a phone: bit n: node n has answered its REGISTER with 200 since it started */
@@ -63,6 +65,29 @@ struct call {
         unsigned turn;
 };
 
+/* --- why a request went where it went: as its sender logged it --- */
+struct choice {
+        struct bl_hnode node; /* by sender, branch, far end */
+        unsigned by;
+        char branch[96];
+        struct bl_addr remote;
+        bl_flow_id flow;
+        uint8_t rank; /* 1 exact, 2 equivalent, 3 domain, 4 opened; 0: its sender did not choose */
+        char binding[16];
+};
+
+/* --- a connection; of UDP: two addresses that talk --- */
+struct conn {
+        struct bl_hnode node;
+        struct conn *next;
+        struct bl_addr a, b; /* a opened it */
+        enum bl_tp tp;
+        unsigned number, messages;
+        uint64_t octets; /* as on the wire */
+        bool closed;
+        bl_us opened_at, closed_at;
+};
+
 /* --- one message on the wire --- */
 struct sighting {
         bl_us at;
@@ -70,6 +95,9 @@ struct sighting {
         char label[96];
         unsigned call; /* 1..; 0: none */
         bool fault;    /* not a message: label says what was done */
+        const struct conn *conn;
+        struct bl_addr source, target;
+        const struct choice *choice; /* of a request; NULL: its sender did not say */
 };
 
 struct demo {
@@ -104,6 +132,9 @@ struct demo {
         struct bl_arena *arena;
         struct sighting *seen;
         unsigned n_seen;
+        struct bl_htab choices, conns;
+        struct conn *first_conn, *last_conn;
+        unsigned n_conn, by_rank[5], unexplained; /* requests inside calls, by the rank of their choice */
         uint64_t messages, redirects;
 };
 
@@ -129,6 +160,15 @@ bool demo_observe(struct demo *d);
 void demo_see_fault(struct demo *d, const char *what);
 void demo_see_end(struct demo *d);
 uint64_t demo_see_missed(const struct demo *d); /* packets and records: 0, or what was seen is not all */
+
+/* demo_conn.c */
+void demo_conn_see(struct demo *d, const struct bl_captured *c);
+struct conn *demo_conn(const struct demo *d, const struct bl_captured *c); /* which carried it; NULL */
+void demo_conn_end(struct demo *d);
+
+/* demo_log.c */
+const struct choice *demo_choice(struct demo *d, unsigned node, struct bl_str branch, const struct bl_addr *remote);
+void demo_log_end(struct demo *d);
 
 /* demo_page.c */
 bool demo_write_page(const struct demo *d);

@@ -89,6 +89,12 @@ static void show(struct demo *d, const struct sighting *s)
                s->label);
         if (s->call)
                 printf("  (call %u)", s->call);
+        if (s->conn)
+                printf("  #%u", s->conn->number);
+        if (s->choice && s->choice->rank)
+                printf(" [%u %s]", s->choice->rank, s->choice->binding);
+        else if (s->choice)
+                printf(" [%s]", s->choice->binding);
         putchar('\n');
 }
 
@@ -142,6 +148,18 @@ static void count(struct demo *d, const struct bl_msg *m, unsigned from, unsigne
         }
 }
 
+/* Which binding its sender found it a way by. */
+static void explain(struct demo *d, const struct bl_msg *m, struct sighting *s)
+{
+        s->choice = demo_choice(d, s->from, m->via.branch, &s->target);
+        if (s->call == 0)
+                return;
+        if (s->choice)
+                d->by_rank[s->choice->rank % BL_ARRAY_LEN(d->by_rank)]++;
+        else
+                d->unexplained++;
+}
+
 static void on_message(struct demo *d, const struct bl_captured *c, struct bl_str octets)
 {
         struct bl_msg *m;
@@ -155,12 +173,18 @@ static void on_message(struct demo *d, const struct bl_captured *c, struct bl_st
         if (!m->is_request && m->status == 200 && m->method == BL_M_REGISTER && is_phone((unsigned)to) && from >= EDGE1)
                 d->node[to].registered |= 1u << from;
         struct call *call = demo_call_by_id(d, m->call_id);
-        struct sighting s = {.at = c->at, .from = (uint8_t)from, .to = (uint8_t)to};
+        struct sighting s = {.at = c->at, .from = (uint8_t)from, .to = (uint8_t)to, .source = c->from, .target = c->to};
+        struct conn *conn = demo_conn(d, c);
+        if (conn)
+                conn->messages++;
+        s.conn = conn;
         s.call = call ? (unsigned)(call - d->call) + 1 : 0;
         put_label(m, s.label, sizeof s.label);
         count(d, m, (unsigned)from, (unsigned)to);
         if (!call && m->method == BL_M_OPTIONS)
                 return;
+        if (m->is_request)
+                explain(d, m, &s);
         *remember(d) = s;
         show(d, &s);
 }
@@ -202,15 +226,34 @@ static void on_stream(struct demo *d, const struct bl_captured *c)
         }
 }
 
+/* Datagrams that left as one train (UDP_SEGMENT) pass loopback as one packet, uncut: each is a message of its own. */
+static void on_packet(struct demo *d, const struct bl_captured *c)
+{
+        struct bl_str in = c->octets;
+        while (in.n > 16 && (uint8_t)in.p[0] >= 'A') { /* not a keep-alive */
+                struct bl_frame_state state = {0};
+                enum bl_frame_kind kind;
+                struct bl_str octets;
+                int used = bl_frame_next(&state, in, BL_MSG_MAX, &kind, &octets);
+                if (used <= 0 || kind != BL_FRAME_MESSAGE) {
+                        on_message(d, c, in);
+                        return;
+                }
+                on_message(d, c, octets);
+                in = bl_str_from(in, (size_t)used);
+        }
+}
+
 static void seen(void *arg, const struct bl_captured *c)
 {
         struct demo *d = arg;
+        demo_conn_see(d, c);
         if (c->tp == BL_TCP && d->overhear)
                 bl_overhear_see(d->overhear, c);
         else if (c->tp == BL_TCP)
                 on_stream(d, c);
-        else if (c->octets.n > 16 && (uint8_t)c->octets.p[0] >= 'A') /* not a keep-alive */
-                on_message(d, c, c->octets);
+        else
+                on_packet(d, c);
 }
 
 static void seen_clear(void *arg, const struct bl_captured *c)
@@ -242,6 +285,8 @@ void demo_see_end(struct demo *d)
         bl_capture_close(d->capture);
         d->capture = NULL;
         bl_overhear_free(d->overhear);
+        demo_conn_end(d);
+        demo_log_end(d);
         d->overhear = NULL;
         bl_htab_each(&d->streams, drop_node, NULL);
         bl_htab_fini(&d->streams);

@@ -511,6 +511,7 @@ static const char USAGE[] =
         "  --ring MS              answer after MS (default 0); --no-answer: only by the command `answer`\n"
         "  --hangup MS            call: BYE after MS (default 1000; 0: never)\n"
         "  --duration SECONDS     end then\n"
+        "  --verbose              log on stderr which connection each request takes, and why\n"
         "  -i, --interactive      take commands from stdin and stay: call URI, bye, reinvite, update, info, options,\n"
         "                         cancel, answer [CALL], message URI TEXT, table, unregister, quit\n"
         "Exit: 0 done, 1 refused, 2 usage, 3 unreachable.\n";
@@ -562,6 +563,7 @@ enum {
         O_CA,
         O_CERT,
         O_KEY,
+        O_VERBOSE,
         O_HELP
 };
 static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
@@ -587,6 +589,7 @@ static const struct option OPTIONS[] = {{"aor", 1, NULL, O_AOR},
                                         {"ca", 1, NULL, O_CA},
                                         {"cert", 1, NULL, O_CERT},
                                         {"key", 1, NULL, O_KEY},
+                                        {"verbose", 0, NULL, O_VERBOSE},
                                         {"interactive", 0, NULL, 'i'},
                                         {"help", 0, NULL, O_HELP},
                                         {NULL, 0, NULL, 0}};
@@ -620,6 +623,9 @@ static bool one_option(struct phone *p, int o)
                 return number("--hangup", optarg, &p->hangup_ms);
         case O_DURATION:
                 return number("--duration", optarg, &p->duration);
+        case O_VERBOSE:
+                b->log_level = BELAY_LOG_DEBUG;
+                return true;
         case 'i':
                 p->interactive = true;
                 return true;
@@ -723,7 +729,6 @@ static int build(struct phone *p)
                 return bad("not a URI, write sip:user@domain", p->to), BL_EXIT_USAGE;
         p->options.map = p->map;
         p->options.dns = p->dns;
-        p->options.log_level = BELAY_LOG_WARN;
         p->account_options.event = on_event;
         p->account_options.ctx = p;
         if (belay_new(&p->options, err, sizeof err, &p->belay) < 0 ||
@@ -774,6 +779,7 @@ int bl_ua_run(int argc, char **argv)
         p->auto_answer = true;
         p->hangup_ms = 1000;
         belay_options_init(&p->options, sizeof p->options);
+        p->options.log_level = BELAY_LOG_WARN;
         belay_account_options_init(&p->account_options, sizeof p->account_options);
         int rc = parse(p, argc, argv);
         if (rc < 0)

@@ -15,6 +15,9 @@ def test_nothing_is_lost(lab, how, workers, calls):
     assert rc == 0, said
     assert "nothing was lost" in said
     assert re.search(r"<svg\b", page.read_text())
+    assert "not explained by their sender's log: 0" in said  # which connection, by which rank and binding
+    assert re.search(r"e\d +──► home +INVITE .* #\d+ \[1 dialog\]", said)
+    assert re.search(r"exact match [1-9]\d*, equivalent [1-9]", said)
 
 
 @pytest.mark.one_worker("no node runs")
