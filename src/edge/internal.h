@@ -41,7 +41,7 @@ struct edge_flow {            /* bl_flow.user of a UA's flow */
         bl_flow_id id;
         bl_us silence;          /* longer without an octet, and it is taken for dead; 0: nobody promised keep-alives */
         struct bl_timer silent; /* looks */
-        bool sent_away;       /* it was told where else to register, for we drain */
+        bool sent_away;         /* it was told where else to register, for we drain */
 };
 
 struct bl_edge {
