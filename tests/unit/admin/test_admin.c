@@ -258,17 +258,22 @@ static void what_is_not_there_is_said(void **state)
         end(&n);
 }
 
+static void stick(struct worker *w, bool stuck)
+{
+        pthread_mutex_lock(&w->lock);
+        w->stuck = stuck;
+        pthread_cond_signal(&w->wake);
+        pthread_mutex_unlock(&w->lock);
+}
+
 static void a_stuck_worker_is_not_waited_for_forever(void **state)
 {
         struct node n;
         (void)state;
         start(&n, false);
-        n.w[0].stuck = true;
+        stick(&n.w[0], true);
         expect(&n, "GET /v1/many", 504, NULL);
-        pthread_mutex_lock(&n.w[0].lock); /* it runs the job late, when nobody waits any more */
-        n.w[0].stuck = false;
-        pthread_cond_signal(&n.w[0].wake);
-        pthread_mutex_unlock(&n.w[0].lock);
+        stick(&n.w[0], false); /* it runs the job late, when nobody waits any more */
         end(&n);
 }
 
@@ -277,7 +282,7 @@ static void a_job_that_never_ran_goes_with_the_node(void **state)
         struct node n;
         (void)state;
         start(&n, false);
-        n.w[0].stuck = true;
+        stick(&n.w[0], true);
         expect(&n, "GET /v1/one", 504, NULL);
         end(&n); /* a leak would be the sanitizer's to say */
 }
