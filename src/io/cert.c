@@ -89,7 +89,7 @@ static int load_pair(struct bl_cert_ca *ca, const char *crt_path, const char *ke
 
 static int begin(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, unsigned days, int64_t wall)
 {
-        uint8_t serial[SERIAL], id[64];
+        uint8_t serial[SERIAL] = {0}, id[64];
         size_t n = sizeof(id);
         int rc =
                 gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
