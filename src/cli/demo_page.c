@@ -4,7 +4,7 @@
 
 #include "cli/demo_internal.h"
 
-enum { COLUMN = 170, LEFT = 100, ROW = 18, TOP = 60, PAGE_ROWS = 3000 };
+enum { COLUMN = 170, LEFT = 100, ROW = 28, TOP = 60, PAGE_ROWS = 3000 };
 
 /* The columns from left to right: alice, edges, home, bob. */
 static unsigned column(const struct demo *d, unsigned node)
@@ -49,6 +49,59 @@ static void escaped(FILE *f, const char *s)
         }
 }
 
+static const char *rank_text(const struct choice *c)
+{
+        static const char *const texts[] = {"the sender named it", "exact match", "equivalent URI", "same domain",
+                                            "opened for it"};
+        return texts[c->rank % BL_ARRAY_LEN(texts)];
+}
+
+static const char *tp_text(enum bl_tp tp)
+{
+        return tp == BL_UDP ? "UDP" : tp == BL_TCP ? "TCP" : "TLS";
+}
+
+/* Under the arrow: which connection, and why that one; with all there is to say when the mouse is over it. */
+static void put_why(FILE *f, const struct demo *d, const struct sighting *s, unsigned x, unsigned y)
+{
+        const struct choice *c = s->choice;
+        if (!s->conn)
+                return;
+        fprintf(f, "<text x='%u' y='%u' class='w'>#%u", x, y + 9, s->conn->number);
+        if (c && c->rank)
+                fprintf(f, " · %u %s", c->rank, c->binding);
+        else if (c)
+                fprintf(f, " · %s", c->binding);
+        fprintf(f, "<title>%s connection #%u, opened by %s: %s port %u to %s port %u", tp_text(s->conn->tp),
+                s->conn->number, d->node[demo_node_by_addr(d, &s->conn->a)].name, d->node[s->from].name, s->source.port,
+                d->node[s->to].name, s->target.port);
+        if (c)
+                fprintf(f, "; flow %llx of %s; %s, binding: %s", (unsigned long long)c->flow, d->node[s->from].name,
+                        rank_text(c), c->binding);
+        else if (s->label[0] >= '1' && s->label[0] <= '6')
+                fputs("; the way its request came", f);
+        fputs("</title></text>", f);
+}
+
+/* All connections, and what each carried. */
+static void put_conns(FILE *f, const struct demo *d)
+{
+        fputs("<h2>Connections</h2>\n<table><tr><th>#<th>opened by<th>port<th>to<th>port<th>transport<th>from s<th>to "
+              "s<th>SIP messages<th>octets on the wire</tr>\n",
+              f);
+        for (const struct conn *c = d->first_conn; c; c = c->next) {
+                if (c->messages == 0)
+                        continue;
+                fprintf(f, "<tr><td>%u<td>%s<td>%u<td>%s<td>%u<td>%s<td>%.3f<td>", c->number,
+                        d->node[demo_node_by_addr(d, &c->a)].name, c->a.port, d->node[demo_node_by_addr(d, &c->b)].name,
+                        c->b.port, tp_text(c->tp), (double)(c->opened_at - d->started_at) / 1e6);
+                if (c->closed_at)
+                        fprintf(f, "%.3f", (double)(c->closed_at - d->started_at) / 1e6);
+                fprintf(f, "<td>%u<td>%llu</tr>\n", c->messages, (unsigned long long)c->octets);
+        }
+        fputs("</table>\n", f);
+}
+
 static void row(FILE *f, const struct demo *d, const struct sighting *s, unsigned y, unsigned width)
 {
         double t = (double)(s->at - d->started_at) / 1e6;
@@ -71,7 +124,9 @@ static void row(FILE *f, const struct demo *d, const struct sighting *s, unsigne
         escaped(f, s->label);
         if (s->call)
                 fprintf(f, " · %u", s->call);
-        fputs("</text>\n", f);
+        fputs("</text>", f);
+        put_why(f, d, s, (a + b) / 2, y);
+        fputc('\n', f);
 }
 
 bool demo_write_page(const struct demo *d)
@@ -92,17 +147,18 @@ bool demo_write_page(const struct demo *d)
                 "text{font:10px "
                 "ui-monospace,monospace}.t{fill:#777}.m{text-anchor:middle}.f{fill:#ffebe9;stroke:#cf222e}.ft{text-"
                 "anchor:middle;fill:#a40e26;font-weight:600}"
-                ".h{font-size:13px;text-anchor:middle;font-weight:600}.l{stroke:#ccc}</style>\n<h1>Calls that outlive "
+                ".h{font-size:13px;text-anchor:middle;font-weight:600}.l{stroke:#ccc}.w{font-size:9px;fill:#777;text-"
+                "anchor:middle}table{border-collapse:collapse;font:13px ui-monospace,monospace}td,th{padding:0 1em 0 "
+                "0;text-align:right}</style>\n<h1>Calls that outlive "
                 "their edge</h1>\n"
                 "<p>%u calls over %s; %u requests inside them lost. Each arrow was seen on the wire by an observer "
-                "outside the programs; the first two calls are drawn, "
-                "the number behind a label is the call's.</p>\n<svg width='%u' height='%u' "
+                "outside the programs%s; the first two calls are drawn, "
+                "the number behind a label is the call's. Under an arrow: the connection, and for a request the rank "
+                "and kind of the binding by which its sender chose it, as its sender logged it (1 exact match, 2 "
+                "equivalent URI, 3 domain, 4 opened for it); the mouse tells more.</p>\n<svg width='%u' height='%u' "
                 "xmlns='http://www.w3.org/2000/svg'>\n",
-                d->calls,
-                d->tp == BL_UDP   ? "UDP"
-                : d->tp == BL_TCP ? "TCP"
-                                  : "TLS",
-                demo_lost(d), width, height);
+                d->calls, tp_text(d->tp), demo_lost(d),
+                d->tp == BL_TLS ? ", who decrypted it with the keys that they logged" : "", width, height);
         for (unsigned i = 0; i < d->n_node; i++)
                 fprintf(f, "<text x='%u' y='30' class='h'>%s</text><line x1='%u' y1='40' x2='%u' y2='%u' class='l'/>\n",
                         x_of(d, i), d->node[i].name, x_of(d, i), x_of(d, i), height - 20);
@@ -114,6 +170,8 @@ bool demo_write_page(const struct demo *d)
                 y += ROW;
                 n++;
         }
-        fputs("</svg></html>\n", f);
+        fputs("</svg>\n", f);
+        put_conns(f, d);
+        fputs("</html>\n", f);
         return fclose(f) == 0;
 }

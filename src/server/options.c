@@ -42,7 +42,10 @@ static const char *const levels[] = {
 static const char *const formats[] = {"text", "json", NULL};
 static const struct bl_conf_option log_options[] = {
         {"level", BL_CONF_ENUM, BL_CONF_AT(struct bl_log_options, level), .names = levels, .def = "info", .live = true,
-         .help = "The least important lines to write. Lines about single requests are `debug`."},
+         .help = "The least important lines to write. Lines about single requests are `debug`: `request_leaves` says "
+                 "which flow "
+                 "a request takes, by which rank (1 exact match, 2 equivalent URI, 3 domain, 4 a connection opened for "
+                 "it, 0 the sender named it) and kind of binding."},
         {"format", BL_CONF_ENUM, BL_CONF_AT(struct bl_log_options, format), .names = formats, .def = "text",
          .help = "`text`: `key=value` pairs; `json`: one object a line with the same keys. `--log` on the command line "
                  "wins."},
