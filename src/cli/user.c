@@ -124,9 +124,10 @@ int bl_user_run(int argc, char **argv)
 
 static const char KEY_USAGE[] =
         "usage: belay key [FILE]\n"
-        "A new key for a cluster of edges, or for a home: printed, or put on top of FILE, where it signs from the\n"
-        "next start on while the keys below it still verify. All nodes of a cluster need the same file, and to know\n"
-        "a key before another signs with it: restart all with the new one as the last line, then with it on top.\n";
+        "A new key for a cluster of edges, or for a home: printed, or put on top of FILE, where it signs once the\n"
+        "nodes reload (SIGHUP) or start, while the keys below it still verify. All nodes of a cluster need the same\n"
+        "file, and to know a key before another signs with it: reload all with the new one as the last line, then\n"
+        "with it on top.\n";
 
 /* The first id of a-z A-Z 0-9 that the file does not use. */
 static char free_id(const char *old)

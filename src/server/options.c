@@ -28,7 +28,7 @@ static const struct bl_conf_option dns_options[] = {
         {"servers", BL_CONF_LIST, BL_CONF_AT(struct bl_dns_options, servers), .elem = &server, .max = 8,
          .help = "Name servers to ask instead of the system's (`/etc/resolv.conf`). With this, `/etc/hosts` does not "
                  "count either.",
-         .example = "{servers: [127.0.0.53:53]}"},
+         .example = "[127.0.0.53:53]"},
         {"timeout", BL_CONF_MS, BL_CONF_AT(struct bl_dns_options, timeout_ms), .def = "1500ms", .min = 50, .max = 30000,
          .help = "How long the first try of a question may take. There are two per server."},
 };

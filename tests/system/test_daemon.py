@@ -71,6 +71,19 @@ def test_check_of_a_good_file(lab):
 
 
 @pytest.mark.one_worker("it ends before a worker begins")
+def test_what_the_manual_shows_can_be_written(lab):
+    """Each example of the manual, in the table that it is shown for, is of the kind that the option takes."""
+    rc, said = lab.run([BELAYD, "--print-manual"])
+    shown = re.findall(r"^### `(?:(\w+)\.)?\w+`$(?:\n(?!#).*)*?\n```yaml\n(.+)\n```$", said, re.M)
+    assert rc == 0 and len(shown) > 12
+    for table, example in shown:
+        path = lab.write("shown.yaml", f"{table}: {{{example}}}\n" if table else example + "\n")
+        rc, said = lab.run([BELAYD, "--check", "-c", path])
+        errors = [line for line in said.splitlines() if ": is missing: " not in line]
+        assert rc == 1 and "is missing" in said and not errors, f"{example}: {said}"
+
+
+@pytest.mark.one_worker("it ends before a worker begins")
 def test_missing_files_are_said_plainly(lab):
     lab.users("joe")
     text = SINGLE.format(ip=lab.ip(1), workers=1)
