@@ -47,6 +47,34 @@ static void opens_and_is_answered(void **state)
         kit_free(k);
 }
 
+static void keep_line(struct bl_log *log, enum bl_level level, struct bl_str line)
+{
+        (void)level;
+        snprintf(log->sink_arg, 512, "%.*s", BL_STR_ARG(line));
+}
+
+/* First by the flow that was opened for it, then by what the 2xx taught. */
+static void says_by_which_binding(void **state)
+{
+        struct kit *k = kit_new();
+        char line[512] = "";
+        (void)state;
+        k->f->log = (struct bl_log){.level = BL_LOG_DEBUG, .sink = keep_line, .sink_arg = line};
+        kit_go(k, BL_M_BYE, HOME, 0);
+        bl_flow_id f = kit_up(k, H1);
+        assert_non_null(strstr(line, "event=request_leaves method=BYE"));
+        assert_non_null(strstr(line, " rank=4 binding=opened transport=TCP remote=" H1));
+        kit_resp(k, f, 200);
+        kit_go(k, BL_M_BYE, HOME, 0);
+        assert_non_null(strstr(line, " rank=1 binding=domain "));
+        k->f->log.level = BL_LOG_INFO;
+        line[0] = 0;
+        kit_resp(k, f, 200);
+        kit_go(k, BL_M_BYE, HOME, 0);
+        assert_string_equal(line, "");
+        kit_free(k);
+}
+
 static void each_2xx_of_an_invite_is_shown(void **state)
 {
         bl_flow_id h1;
@@ -1026,6 +1054,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(opens_and_is_answered),
+                cmocka_unit_test(says_by_which_binding),
                 cmocka_unit_test(each_2xx_of_an_invite_is_shown),
                 cmocka_unit_test(may_be_freed_inside_each_callback),
                 cmocka_unit_test(freed_in_render_is_gone),
