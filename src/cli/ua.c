@@ -788,8 +788,10 @@ int bl_ua_run(int argc, char **argv)
                 rc = loop(p);
         p->leaving = true;
         belay_free(p->belay);
-        while (p->calls)
-                call_gone(p->calls);
+        for (struct call *c = p->calls, *next; c; c = next) {
+                next = c->next;
+                free(c);
+        }
         free(p);
         return rc;
 }
