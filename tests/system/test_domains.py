@@ -136,9 +136,9 @@ def bobs(lab):
 
 def both_sides(a, b, callee):
     """a calls; then each asks the other something in the dialog; b hangs up."""
-    acks = len(b.events("acked"))
+    acks, calls = len(b.events("acked")), len(a.events("established"))
     a.say(f"call {callee}")
-    call, mine = b.wait("acked", acks + 1)["call"], a.events("calling")[-1]["call"]
+    call, mine = b.wait("acked", acks + 1)["call"], a.wait("established", calls + 1)["call"]
     for p, q, n in ((a, b, mine), (b, a, call)):
         answers, acks = len(p.events("answered", method="INVITE")), len(q.events("acked"))
         p.say(f"reinvite {n}")
