@@ -106,12 +106,7 @@ void bl_handle_down(struct worker *w, struct flow *f, int why, bool linger)
         bl_handle_later(w, f, LATER_DOWN);
         if (!s)
                 return;
-        if (s->kind == SOCK_UDP_LISTENER)
-                bl_htab_remove(&w->by_addr, &f->by_addr);
-        else if (s->kind == SOCK_UDP)
-                bl_udp_close(s);
-        else
-                bl_tcp_detach(s, linger);
+        bl_transports[f->tp].on->leave(s, f, linger);
 }
 
 void bl_handle_peer(const struct flow *f, struct bl_peer *ret_peer)
@@ -175,16 +170,16 @@ void bl_handle_fini(struct worker *w)
 
 /* ---- the env's operations ---- */
 
-bool bl_world_speaks(enum bl_tp tp)
+static const struct carrier *carrier_of(const struct flow *f)
 {
-        return tp == BL_UDP || tp == BL_TCP || tp == BL_TLS;
+        return bl_transports[f->tp].on;
 }
 
 static int op_open(struct env *env, const struct bl_target *t, void *user, bl_flow_id *ret_flow)
 {
         struct worker *w = bl_worker_of(env);
         struct flow *f;
-        if (!bl_world_speaks(t->tp) || (bl_tp_is_secure(t->tp) && !w->plain))
+        if (!bl_world_speaks(t->tp) || (bl_tp_is_secure(t->tp) && !w->world->conf.creds))
                 return -EPROTONOSUPPORT;
         int rc = bl_handle_new(w, &f);
         if (rc < 0)
@@ -193,7 +188,7 @@ static int op_open(struct env *env, const struct bl_target *t, void *user, bl_fl
         f->user = user;
         f->remote = t->to;
         f->listener = BL_LISTENER_NONE;
-        rc = t->tp == BL_UDP ? bl_udp_open(w, f, t) : bl_tcp_open(w, f, t);
+        rc = carrier_of(f)->open(w, f, t);
         if (rc < 0)
                 bl_handle_drop(w, f);
         else
@@ -207,7 +202,7 @@ static int op_send(struct env *env, bl_flow_id id, struct bl_buf *buf)
         struct flow *f = bl_handle_get(w, id);
         if (!f || f->state != FLOW_UP)
                 return BL_EGONE;
-        return f->tp == BL_UDP ? bl_udp_send(w, f, buf) : bl_tcp_send(w, f, buf);
+        return carrier_of(f)->send(w, f, buf);
 }
 
 static void op_set_user(struct env *env, bl_flow_id id, void *user)
@@ -221,9 +216,8 @@ static void op_pause(struct env *env, bl_flow_id id, bool stop)
 {
         struct worker *w = bl_worker_of(env);
         struct flow *f = bl_handle_get(w, id);
-        /* Datagrams of a paused peer would only pile up before those of all others: UDP is never paused. */
-        if (f && f->tp != BL_UDP && f->paused != stop)
-                bl_tcp_pause(w, f, stop);
+        if (f && carrier_of(f)->pause && f->paused != stop)
+                carrier_of(f)->pause(w, f, stop);
 }
 
 static void op_close(struct env *env, bl_flow_id id, bool drain)
@@ -232,8 +226,8 @@ static void op_close(struct env *env, bl_flow_id id, bool drain)
         struct flow *f = bl_handle_get(w, id);
         if (!f || f->state == FLOW_DOWN)
                 return;
-        if (drain && f->state == FLOW_UP && f->tp != BL_UDP)
-                bl_tcp_drain(w, f);
+        if (drain && f->state == FLOW_UP && carrier_of(f)->drain)
+                carrier_of(f)->drain(w, f);
         else if (!drain || f->state != FLOW_DRAINING)
                 bl_handle_down(w, f, 0, false);
 }

@@ -52,8 +52,13 @@ static int complain(struct bl_sb *err, const struct bl_world_listener *l, int rc
                 bl_sb_addz(err, "no file descriptors left; raise the limit (LimitNOFILE, ulimit -n)");
                 break;
         case EPROTONOSUPPORT:
-                bl_sb_addz(err, l->tp == BL_TLS ? "there is no certificate to show there"
-                                                : "only udp, tcp and tls can be listened on");
+                if (bl_world_speaks(l->tp)) {
+                        bl_sb_addz(err, "there is no certificate to show there");
+                } else {
+                        bl_sb_addz(err, "only ");
+                        bl_world_put_spoken(err);
+                        bl_sb_addz(err, " can be listened on");
+                }
                 break;
         default:
                 bl_sb_addz(err, bl_err_text(rc));
@@ -66,8 +71,7 @@ static int new_socket(const struct bl_world_listener *l)
 {
         static const int on = 1;
         bool v6 = l->addr.family == 6;
-        int fd = socket(v6 ? AF_INET6 : AF_INET,
-                        (l->tp == BL_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = socket(v6 ? AF_INET6 : AF_INET, bl_transports[l->tp].on->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
         if (v6)
@@ -138,8 +142,7 @@ static int take_passed(struct passed *p, const struct bl_world_listener *l)
                 socklen_t len = sizeof(type);
                 struct bl_addr a;
                 if (p->taken[i] || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
-                    type != (l->tp == BL_UDP ? SOCK_DGRAM : SOCK_STREAM) || bl_sockaddr_local(fd, &a) < 0 ||
-                    !bl_addr_eq(&a, &l->addr))
+                    type != bl_transports[l->tp].on->type || bl_sockaddr_local(fd, &a) < 0 || !bl_addr_eq(&a, &l->addr))
                         continue;
                 p->taken[i] = true;
                 len = sizeof(listening);
@@ -159,12 +162,13 @@ static int attach(struct worker *w, unsigned i, int fd)
 {
         const struct bl_world_listener *l = &w->world->listeners[i];
         bool v6 = l->addr.family == 6, wildcard = bl_sockaddr_is_any(&l->addr);
-        int rc = l->tp == BL_UDP ? bl_udp_options(fd, v6, wildcard) : 0;
+        const struct carrier *on = bl_transports[l->tp].on;
+        int rc = on->options ? on->options(fd, v6, wildcard) : 0;
         if (rc < 0) {
                 close(fd);
                 return rc;
         }
-        struct sock *s = bl_sock_new(w, fd, l->tp == BL_UDP ? SOCK_UDP_LISTENER : SOCK_TCP_LISTENER);
+        struct sock *s = bl_sock_new(w, fd, l->tp, true);
         if (!s)
                 return BL_ENOMEM;
         s->listener = (uint16_t)i;
@@ -177,11 +181,12 @@ static int attach(struct worker *w, unsigned i, int fd)
 static int bind_listener(struct bl_world *world, unsigned i, struct passed *p)
 {
         struct bl_world_listener *l = &world->listeners[i];
-        int rc = 0, fd = take_passed(p, l);
+        int rc = 0, fd;
         if (!bl_world_speaks(l->tp) || (bl_tp_is_secure(l->tp) && !world->creds))
                 return -EPROTONOSUPPORT;
         if (l->addr.family != 4 && l->addr.family != 6)
                 return -EAFNOSUPPORT;
+        fd = take_passed(p, l);
         if (fd >= 0) {
                 /* As many workers as sockets were passed: more could not get a share of this address's peers. */
                 for (unsigned k = 0; rc == 0 && k < world->conf.workers && fd >= 0; k++, fd = take_passed(p, l))
@@ -221,7 +226,7 @@ void bl_listen_stop(struct worker *w)
 {
         for (unsigned i = 0; i < w->world->conf.n_listeners; i++) {
                 struct sock *s = w->listeners[i];
-                if (!s || s->kind != SOCK_TCP_LISTENER)
+                if (!s || bl_transports[s->tp].on->type != SOCK_STREAM)
                         continue;
                 w->listeners[i] = NULL;
                 bl_sock_close(s);

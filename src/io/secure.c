@@ -22,23 +22,42 @@ enum {
         STALE_MS = 1000 /* with all places taken, a handshake that lasts longer makes room */
 };
 
+struct secure { /* sock.inside */
+        struct sock *owner;
+        struct bl_tls *tls;     /* NULL: not connected yet */
+        struct bl_link shaking; /* accepted, in worker.shaking */
+        bl_us since; /* of the handshake; once it is done: of half a record that waits for its rest, 0: none */
+        bool ask_name, server;
+        enum bl_tls_ask ask : 8;
+        uint16_t n_name;
+        char name[]; /* ours: whom we wanted, also the key of its sessions */
+};
+
+static struct secure *secure_of(const struct sock *s)
+{
+        return s->inside;
+}
+
 /* ---- the worker's part ---- */
 
-int bl_secure_init(struct worker *w)
+static void fini(struct worker *w);
+
+static int init(struct worker *w)
 {
-        if (w->plain)
+        if (!w->world->conf.creds || w->plain)
                 return 0;
+        bl_list_init(&w->shaking);
         w->names = bl_arena_new(NAMES_MAX);
         w->resume = bl_resume_new(w->env.hash_seed);
         w->record = malloc(BL_TLS_RECORD);
         w->plain = malloc(PLAIN);
         if (w->names && w->resume && w->record && w->plain)
                 return 0;
-        bl_secure_fini(w);
+        fini(w);
         return BL_ENOMEM;
 }
 
-void bl_secure_fini(struct worker *w)
+static void fini(struct worker *w)
 {
         bl_arena_free(w->names);
         bl_resume_free(w->resume);
@@ -82,7 +101,7 @@ static void say_failed(struct sock *s, const char *reason, const char *text)
         bl_addr_put(&remote, &f->remote);
         /* Anybody can fail at a listener of ours; that we fail elsewhere is worth a warning. */
         bl_log_ev(w->env.log, f->untold ? BL_LOG_INFO : BL_LOG_WARN, "tls_failed", BL_KS("remote", bl_sb_str(&remote)),
-                  BL_KZ("opened_by", f->untold ? "peer" : "us"), BL_KS("wanted", name_of(s->secure)),
+                  BL_KZ("opened_by", f->untold ? "peer" : "us"), BL_KS("wanted", name_of(secure_of(s))),
                   BL_KZ("reason", reason), BL_KZ("error", text));
 }
 
@@ -100,33 +119,30 @@ static void shake_over(struct bl_timer *t)
 
 static void not_shaking(struct sock *s)
 {
-        struct secure *x = s->secure;
+        struct secure *x = secure_of(s);
         if (!bl_link_linked(&x->shaking))
                 return;
         bl_list_remove(&x->shaking);
         s->w->n_shaking--;
 }
 
-void bl_secure_end(struct sock *s)
+static void end(struct sock *s)
 {
-        struct secure *x = s->secure;
-        if (!x)
-                return;
+        struct secure *x = secure_of(s);
         not_shaking(s);
-        s->secure = NULL;
+        s->inside = NULL;
         bl_tls_free(x->tls);
         bl_pool_give(s->w->env.pool, x, sizeof(*x) + x->n_name);
 }
 
-void bl_secure_bye(struct sock *s)
+static void bye(struct sock *s)
 {
-        if (s->secure && s->secure->tls)
-                bl_tls_bye(s->secure->tls);
+        bl_tls_bye(secure_of(s)->tls);
 }
 
 /* ---- begin ---- */
 
-int bl_secure_want(struct sock *s, const struct bl_target *to)
+static int want(struct sock *s, const struct bl_target *to)
 {
         struct worker *w = s->w;
         char text[BL_ADDR_TEXT];
@@ -141,7 +157,7 @@ int bl_secure_want(struct sock *s, const struct bl_target *to)
         struct secure *x = bl_pool_zalloc(w->env.pool, sizeof(*x) + name.n);
         if (!x)
                 return BL_ENOMEM;
-        s->secure = x;
+        s->inside = x;
         x->owner = s;
         x->n_name = (uint16_t)name.n;
         if (name.n)
@@ -150,10 +166,10 @@ int bl_secure_want(struct sock *s, const struct bl_target *to)
         return 0;
 }
 
-int bl_secure_begin(struct sock *s, bool server)
+static int begin(struct sock *s, bool server)
 {
         struct worker *w = s->w;
-        struct secure *x = s->secure;
+        struct secure *x = secure_of(s);
         struct bl_tls_how how = {.server = server};
         struct bl_creds *creds = present_creds(w);
         if (!creds)
@@ -180,7 +196,7 @@ int bl_secure_begin(struct sock *s, bool server)
         return 0;
 }
 
-bool bl_secure_room(struct worker *w)
+static bool room(struct worker *w)
 {
         if (w->n_shaking < HANDSHAKES)
                 return true;
@@ -198,8 +214,8 @@ static void keep_ticket(struct sock *s)
         static const size_t most = TICKET_MAX;
         struct worker *w = s->w;
         struct bl_sb b = {w->record, 0, BL_TLS_RECORD < most ? BL_TLS_RECORD : most, false};
-        if (bl_tls_session(s->secure->tls, &b))
-                bl_resume_put(w->resume, name_of(s->secure), bl_sb_str(&b));
+        if (bl_tls_session(secure_of(s)->tls, &b))
+                bl_resume_put(w->resume, name_of(secure_of(s)), bl_sb_str(&b));
         explicit_bzero(w->record, b.n);
 }
 
@@ -207,7 +223,7 @@ static void done(struct sock *s)
 {
         struct worker *w = s->w;
         struct flow *f = s->flow;
-        struct secure *x = s->secure;
+        struct secure *x = secure_of(s);
         struct bl_peer peer;
         not_shaking(s);
         bl_wheel_disarm(w->wheel, &s->timer);
@@ -239,7 +255,7 @@ static ssize_t receive(struct sock *s)
         for (;;) {
                 ssize_t n = recv(s->fd, s->w->read_buf, STREAM_READ, MSG_DONTWAIT);
                 if (n > 0)
-                        bl_tls_feed(s->secure->tls, bl_str_make(s->w->read_buf, (size_t)n));
+                        bl_tls_feed(secure_of(s)->tls, bl_str_make(s->w->read_buf, (size_t)n));
                 if (n >= 0 || errno != EINTR)
                         return n >= 0 ? n : -errno;
         }
@@ -247,10 +263,10 @@ static ssize_t receive(struct sock *s)
 
 static bool deliver(struct sock *s, struct flow *f);
 
-void bl_secure_shake(struct sock *s)
+static void shake(struct sock *s)
 {
         struct flow *f = s->flow;
-        struct bl_tls *t = s->secure->tls;
+        struct bl_tls *t = secure_of(s)->tls;
         for (int i = 0; i < STREAM_READS; i++) {
                 int rc = bl_tls_handshake(t);
                 if (rc == 0) {
@@ -284,7 +300,7 @@ void bl_secure_shake(struct sock *s)
 static bool deliver(struct sock *s, struct flow *f)
 {
         struct worker *w = s->w;
-        struct secure *x = s->secure;
+        struct secure *x = secure_of(s);
         size_t have = 0;
         ptrdiff_t n = -EAGAIN;
         while (PLAIN - have >= BL_TLS_RECORD && (n = bl_tls_read(x->tls, w->plain + have, BL_TLS_RECORD)) > 0)
@@ -311,7 +327,7 @@ static bool deliver(struct sock *s, struct flow *f)
         return false;
 }
 
-void bl_secure_read(struct sock *s)
+static void read_in(struct sock *s)
 {
         struct flow *f = s->flow;
         for (int i = 0; i < STREAM_READS && !f->paused; i++) {
@@ -329,12 +345,12 @@ void bl_secure_read(struct sock *s)
 
 /* ---- out ---- */
 
-ssize_t bl_secure_put(struct sock *s)
+static ssize_t put(struct sock *s)
 {
         struct seg *g = s->queue;
         struct bl_str first = bl_str_from(bl_buf_str(g->buf), s->written);
-        if (!g->next || first.n >= BL_TLS_RECORD || bl_tls_blocked(s->secure->tls))
-                return bl_tls_write(s->secure->tls, first);
+        if (!g->next || first.n >= BL_TLS_RECORD || bl_tls_blocked(secure_of(s)->tls))
+                return bl_tls_write(secure_of(s)->tls, first);
         /* Several messages in one record: one encryption, one system call. */
         struct bl_sb b = {s->w->record, 0, BL_TLS_RECORD, false};
         for (size_t skip = s->written; g && b.n < b.cap; g = g->next, skip = 0) {
@@ -343,5 +359,32 @@ ssize_t bl_secure_put(struct sock *s)
                         part.n = b.cap - b.n;
                 bl_sb_add(&b, part);
         }
-        return bl_tls_write(s->secure->tls, bl_sb_str(&b));
+        return bl_tls_write(secure_of(s)->tls, bl_sb_str(&b));
 }
+
+/* ---- the layer ---- */
+
+static int wants(const struct sock *s)
+{
+        return bl_tls_blocked(secure_of(s)->tls) ? UV_WRITABLE : UV_READABLE;
+}
+
+static bl_us held(const struct sock *s)
+{
+        return secure_of(s)->since;
+}
+
+const struct layer bl_secure_layer = {
+        .init = init,
+        .fini = fini,
+        .room = room,
+        .want = want,
+        .begin = begin,
+        .shake = shake,
+        .wants = wants,
+        .read = read_in,
+        .put = put,
+        .held = held,
+        .bye = bye,
+        .end = end,
+};

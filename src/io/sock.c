@@ -2,7 +2,7 @@
  * A descriptor in the loop, its queue, its end; and the set of streams, an epoll instance that the loop polls as one
  * descriptor:
  *
- *      loop ── handles: UDP sockets, listeners, resolver … ── streams ──► epoll_wait ──► bl_tcp_event
+ *      loop ── handles: UDP sockets, listeners, resolver … ── streams ──► epoll_wait ──► event
  *
  * What is closed is freed only at the end of the turn: the events at hand may still name it.
  */
@@ -21,10 +21,8 @@ static void on_poll(uv_poll_t *h, int status, int events)
         struct sock *s = h->data;
         if (status < 0) /* libuv has stopped the handle */
                 s->polled = 0;
-        if (s->kind == SOCK_TCP_LISTENER)
-                bl_tcp_accept_event(s);
-        else
-                bl_udp_event(s, events, status < 0);
+        const struct carrier *on = bl_transports[s->tp].on;
+        (s->listens ? on->arrive : on->event)(s, events, status < 0);
 }
 
 static void handle_closed(uv_handle_t *h)
@@ -63,7 +61,7 @@ static void on_set(uv_poll_t *h, int status, int events)
                 else
                         got &= s->polled; /* an earlier event of this batch may have changed that */
                 if (got && s->polled && !s->closing)
-                        bl_tcp_event(s, got);
+                        bl_transports[s->tp].on->event(s, got, false);
         }
 }
 
@@ -106,19 +104,21 @@ void bl_sock_set_close(struct worker *w)
 
 /* ---- one socket ---- */
 
-struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind)
+struct sock *bl_sock_new(struct worker *w, int fd, enum bl_tp tp, bool listens)
 {
         struct sock *s = bl_pool_zalloc(w->env.pool, sizeof(*s));
         if (s) {
                 s->w = w;
                 s->fd = fd;
-                s->kind = kind;
+                s->tp = tp;
+                s->listens = listens;
+                s->in_set = !listens && bl_transports[tp].on->type == SOCK_STREAM;
                 s->listener = BL_LISTENER_NONE;
-        s->no_trains = !w->world->conf.udp_trains;
+                s->no_trains = !w->world->conf.udp_trains;
                 s->first = s->last = -1;
                 s->queue_end = &s->queue;
         }
-        if (!s || (kind != SOCK_TCP && handle_new(s) < 0)) {
+        if (!s || (!s->in_set && handle_new(s) < 0)) {
                 bl_pool_give(w->env.pool, s, sizeof(*s));
                 close(fd);
                 return NULL;
@@ -131,7 +131,7 @@ int bl_sock_poll(struct sock *s, int events)
         int rc = 0;
         if (s->closing || s->polled == events)
                 return 0;
-        if (s->kind == SOCK_TCP)
+        if (s->in_set)
                 rc = set_poll(s, events);
         else if (events)
                 rc = uv_poll_start(s->poll, events, on_poll);
@@ -148,7 +148,7 @@ void bl_sock_push(struct sock *s, struct seg *seg)
         *s->queue_end = seg;
         s->queue_end = &seg->next;
         s->queued += seg->buf->len;
-        if (s->kind == SOCK_TCP)
+        if (s->in_set)
                 s->w->stream_queued += seg->buf->len;
 }
 
@@ -159,7 +159,7 @@ void bl_sock_pop(struct sock *s)
         if (!s->queue)
                 s->queue_end = &s->queue;
         s->queued -= seg->buf->len;
-        if (s->kind == SOCK_TCP)
+        if (s->in_set)
                 s->w->stream_queued -= seg->buf->len;
         bl_buf_unref(s->w->env.pool, seg->buf);
         bl_pool_give(s->w->env.pool, seg, sizeof(*seg));
@@ -174,7 +174,7 @@ void bl_sock_close(struct sock *s)
         bl_wheel_disarm(s->w->wheel, &s->timer);
         bl_list_remove(&s->dirty);
         bl_list_push_back(&s->w->closed, &s->dirty);
-        if (s->kind == SOCK_TCP) {
+        if (s->in_set) {
                 bl_sock_poll(s, 0); /* a child that has a copy for a moment would keep it in the set */
                 bl_list_remove(&s->lingering);
         } else {
@@ -182,7 +182,9 @@ void bl_sock_close(struct sock *s)
                 uv_close((uv_handle_t *)s->poll, handle_closed);
         }
         s->closing = true;
-        bl_secure_end(s);
+        if (s->inside)
+                bl_transports[s->tp].layer->end(s);
+        s->begun = false;
         close(s->fd);
         s->fd = -1;
 }

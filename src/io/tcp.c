@@ -18,13 +18,19 @@ static void options(int fd)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
+/* NULL: plain. */
+static const struct layer *layer_of(const struct sock *s)
+{
+        return s->inside ? bl_transports[s->tp].layer : NULL;
+}
+
 /* What to wait for in the socket's present state. */
 static int wanted(const struct sock *s)
 {
         const struct flow *f = s->flow;
         int events = s->blocked ? UV_WRITABLE : 0;
         if (f && f->state == FLOW_OPENING)
-                return s->secure && s->secure->tls && !bl_tls_blocked(s->secure->tls) ? UV_READABLE : UV_WRITABLE;
+                return s->begun ? layer_of(s)->wants(s) : UV_WRITABLE;
         if (f && f->state == FLOW_UP && !f->paused)
                 events |= UV_READABLE;
         if (!f && s->ended) /* lingering: only the far end's last octets are still to come */
@@ -51,10 +57,17 @@ static void linger_over(struct bl_timer *t)
         bl_sock_close(BL_CONTAINER(t, struct sock, timer));
 }
 
+/* Nothing more will come from us. */
+static void bye(struct sock *s)
+{
+        if (s->begun)
+                layer_of(s)->bye(s);
+}
+
 static void end_our_side(struct sock *s)
 {
         s->ended = true;
-        bl_secure_bye(s);
+        bye(s);
         if (shutdown(s->fd, SHUT_WR) < 0) {
                 bl_sock_close(s);
                 return;
@@ -62,13 +75,14 @@ static void end_our_side(struct sock *s)
         rearm(s);
 }
 
-void bl_tcp_detach(struct sock *s, bool linger)
+static void leave(struct sock *s, struct flow *f, bool linger)
 {
         struct worker *w = s->w;
+        (void)f;
         s->flow = NULL;
         bl_wheel_disarm(w->wheel, &s->timer);
         if (!linger) {
-                bl_secure_bye(s);
+                bye(s);
                 bl_sock_close(s);
                 return;
         }
@@ -85,7 +99,7 @@ static void drain_over(struct bl_timer *t)
         bl_handle_down(s->w, s->flow, 0, false);
 }
 
-void bl_tcp_drain(struct worker *w, struct flow *f)
+static void drain(struct worker *w, struct flow *f)
 {
         struct sock *s = f->sock;
         if (!s->queue) {
@@ -148,8 +162,8 @@ static ssize_t put(struct sock *s)
 {
         struct iovec iov[WRITE_IOV];
         size_t n = 0;
-        if (s->secure)
-                return bl_secure_put(s);
+        if (s->inside)
+                return layer_of(s)->put(s);
         for (struct seg *g = s->queue; g && n < WRITE_IOV; g = g->next) {
                 size_t skip = n == 0 ? s->written : 0;
                 iov[n++] = (struct iovec){g->buf->data + skip, g->buf->len - skip};
@@ -187,7 +201,7 @@ static void write_out(struct sock *s)
                 rearm(s);
 }
 
-void bl_tcp_flush(struct worker *w)
+static void flush(struct worker *w)
 {
         while (!bl_list_empty(&w->dirty_tcp)) {
                 struct sock *s = BL_CONTAINER(w->dirty_tcp.next, struct sock, dirty);
@@ -197,7 +211,7 @@ void bl_tcp_flush(struct worker *w)
         w->n_stream_out = 0;
 }
 
-int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
+static int send_message(struct worker *w, struct flow *f, struct bl_buf *buf)
 {
         struct sock *s = f->sock;
         if (s->queued + buf->len > BL_WORLD_QUEUE_MAX) {
@@ -214,7 +228,7 @@ int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
         if (!bl_link_linked(&s->dirty))
                 bl_list_push_back(&w->dirty_tcp, &s->dirty);
         if (++w->n_stream_out >= BATCH)
-                bl_tcp_flush(w);
+                flush(w);
         return 0;
 }
 
@@ -223,7 +237,7 @@ int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
 /* When that will have lasted too long; 0: nothing is held up. */
 static bl_us stuck_at(const struct sock *s)
 {
-        bl_us now = s->w->env.now, since = s->secure && s->flow && s->flow->state == FLOW_UP ? s->secure->since : 0;
+        bl_us now = s->w->env.now, since = s->inside && s->flow && s->flow->state == FLOW_UP ? layer_of(s)->held(s) : 0;
         if (s->blocked) {
                 bl_us blocked = now - BL_MS((uint32_t)(now / 1000) - s->blocked_ms);
                 since = since && since < blocked ? since : blocked;
@@ -259,8 +273,8 @@ static void read_in(struct sock *s)
 {
         struct worker *w = s->w;
         struct flow *f = s->flow;
-        if (s->secure) {
-                bl_secure_read(s);
+        if (s->inside) {
+                layer_of(s)->read(s);
                 return;
         }
         for (int i = 0; i < STREAM_READS && s->flow == f && f->state == FLOW_UP && !f->paused; i++) {
@@ -283,7 +297,7 @@ static void read_in(struct sock *s)
         }
 }
 
-void bl_tcp_pause(struct worker *w, struct flow *f, bool stop)
+static void pause_flow(struct worker *w, struct flow *f, bool stop)
 {
         (void)w;
         f->paused = stop;
@@ -301,9 +315,19 @@ static void connect_over(struct bl_timer *t)
 
 static void shake(struct sock *s)
 {
-        bl_secure_shake(s);
+        layer_of(s)->shake(s);
         if (!s->closing)
                 rearm(s);
+}
+
+static void begin(struct sock *s, bool server)
+{
+        int rc = layer_of(s)->begin(s, server);
+        s->begun = rc == 0;
+        if (rc < 0)
+                bl_handle_down(s->w, s->flow, rc, false);
+        else
+                shake(s);
 }
 
 /* The attempt ended, well or not. */
@@ -324,11 +348,8 @@ static void connected(struct sock *s)
                 bl_handle_down(w, f, rc, false);
                 return;
         }
-        if (s->secure) {
-                if ((rc = bl_secure_begin(s, false)) < 0)
-                        bl_handle_down(w, f, rc, false);
-                else
-                        shake(s);
+        if (s->inside) {
+                begin(s, false);
                 return;
         }
         f->state = FLOW_UP;
@@ -357,7 +378,7 @@ static int start_connect(struct worker *w, int fd, const struct bl_target *t)
         return connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS ? -errno : 0;
 }
 
-int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
+static int open_flow(struct worker *w, struct flow *f, const struct bl_target *t)
 {
         if ((t->to.family != 4 && t->to.family != 6) || t->to.port == 0)
                 return BL_EINVAL;
@@ -369,10 +390,11 @@ int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
                 close(fd);
                 return rc;
         }
-        struct sock *s = bl_sock_new(w, fd, SOCK_TCP);
+        struct sock *s = bl_sock_new(w, fd, t->tp, false);
         if (!s)
                 return BL_ENOMEM;
-        rc = t->tp == BL_TLS ? bl_secure_want(s, t) : 0;
+        const struct layer *layer = bl_transports[t->tp].layer;
+        rc = layer ? layer->want(s, t) : 0;
         if (rc == 0)
                 rc = bl_sock_poll(s, UV_WRITABLE);
         s->flow = f;
@@ -386,11 +408,12 @@ int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t)
         return 0;
 }
 
-void bl_tcp_event(struct sock *s, int events)
+static void event(struct sock *s, int events, bool failed)
 {
+        (void)failed; /* the set knows no such thing */
         bl_worker_enter(s->w);
         if (s->flow && s->flow->state == FLOW_OPENING) {
-                if (s->secure && s->secure->tls)
+                if (s->begun)
                         shake(s);
                 else
                         connected(s);
@@ -448,12 +471,13 @@ static void accepted(struct sock *listener, int fd)
         if (rc == 0)
                 rc = bl_sockaddr_local(fd, &f->local);
         if (rc == 0) {
-                s = bl_sock_new(w, fd, SOCK_TCP);
+                s = bl_sock_new(w, fd, f->tp, false);
                 fd = -1;
                 rc = s ? bl_sock_poll(s, UV_READABLE) : BL_ENOMEM;
         }
-        if (rc == 0 && s && f->tp == BL_TLS)
-                rc = bl_secure_want(s, NULL);
+        const struct layer *layer = f ? bl_transports[f->tp].layer : NULL;
+        if (rc == 0 && s && layer)
+                rc = layer->want(s, NULL);
         if (rc < 0 || !s) { /* a peer that is gone already is no news */
                 if (s)
                         bl_sock_close(s);
@@ -470,12 +494,9 @@ static void accepted(struct sock *listener, int fd)
         }
         s->flow = f;
         f->sock = s;
-        if (s->secure) {
+        if (s->inside) {
                 f->untold = true;
-                if ((rc = bl_secure_begin(s, true)) < 0)
-                        bl_handle_down(w, f, rc, false);
-                else
-                        shake(s);
+                begin(s, true);
                 return;
         }
         f->state = FLOW_UP;
@@ -483,12 +504,13 @@ static void accepted(struct sock *listener, int fd)
         w->env.ev->up(&w->env, bl_handle_id(w, f), &peer, NULL);
 }
 
-void bl_tcp_accept_event(struct sock *s)
+static void arrive(struct sock *s, int events, bool failed)
 {
+        const struct layer *layer = bl_transports[s->tp].layer;
+        (void)events, (void)failed; /* accepting says which */
         bl_worker_enter(s->w);
-        bool secure = bl_tp_is_secure(s->w->world->listeners[s->listener].tp);
         for (int i = 0; i < ACCEPTS && !s->closing; i++) {
-                if (secure && !bl_secure_room(s->w)) { /* they wait in the kernel */
+                if (layer && !layer->room(s->w)) { /* they wait in the kernel */
                         bl_sock_poll(s, 0);
                         s->timer.fire = resume_accept;
                         bl_wheel_arm(s->w->wheel, &s->timer, s->w->env.now + BL_MS(HANDSHAKES_PAUSE_MS));
@@ -507,3 +529,24 @@ void bl_tcp_accept_event(struct sock *s)
         if (!s->closing)
                 bl_sock_poll(s, UV_READABLE);
 }
+
+/* ---- the carrier ---- */
+
+static void init(struct worker *w)
+{
+        bl_list_init(&w->dirty_tcp);
+        bl_list_init(&w->lingering);
+}
+
+const struct carrier bl_tcp_carrier = {
+        .type = SOCK_STREAM,
+        .init = init,
+        .open = open_flow,
+        .send = send_message,
+        .flush = flush,
+        .pause = pause_flow,
+        .drain = drain,
+        .leave = leave,
+        .arrive = arrive,
+        .event = event,
+};

@@ -27,7 +27,7 @@ struct bl_udp_in { /* prepared once, per worker */
         char data[RECV_BATCH][RECV_STRIDE];
 };
 
-int bl_udp_options(int fd, bool v6, bool wildcard)
+static int options(int fd, bool v6, bool wildcard)
 {
         static const int on = 1, dont4 = IP_PMTUDISC_DONT, dont6 = IPV6_PMTUDISC_DONT, size = SOCKET_BUF;
         /* Room for bursts: as much as allowed, without failing where it is not. */
@@ -137,7 +137,7 @@ static void deliver(struct sock *s, struct bl_udp_in *in, unsigned i)
         struct flow *f = s->flow;
         struct bl_str octets = {in->data[i], in->msg[i].msg_len};
         bl_count(w->recv_total);
-        if (s->kind == SOCK_UDP_LISTENER) {
+        if (s->listens) {
                 struct bl_addr remote, local = w->world->listeners[s->listener].addr;
                 if (bl_sockaddr_to(&in->name[i], &remote) < 0 || remote.port == 0)
                         return;
@@ -160,7 +160,7 @@ static bool read_batch(struct sock *s, struct bl_udp_in *in)
         if (n < 0) {
                 if (errno == EINTR)
                         return true;
-                if (errno != EAGAIN && drain_errors(s) == 0 && s->kind == SOCK_UDP && s->flow)
+                if (errno != EAGAIN && drain_errors(s) == 0 && !s->listens && s->flow)
                         bl_handle_down(s->w, s->flow, -errno, false);
                 return false;
         }
@@ -190,7 +190,7 @@ static void error_of(struct sock *s, struct msghdr *m)
         bl_count(w->icmp_total);
         struct flow *f = s->flow;
         struct bl_addr remote;
-        if (s->kind == SOCK_UDP_LISTENER) {
+        if (s->listens) {
                 struct sockaddr_storage sa = {0};
                 if (!m->msg_name || m->msg_namelen > sizeof(sa))
                         return;
@@ -296,7 +296,7 @@ static void prepare_out(struct sock *s, struct outgoing *o, unsigned i, const st
                 o->iov[first + k] = (struct iovec){d[k]->buf->data, d[k]->buf->len};
         o->first[i] = (uint8_t)first;
         *m = (struct msghdr){.msg_iov = &o->iov[first], .msg_iovlen = n};
-        if (s->kind == SOCK_UDP_LISTENER) {
+        if (s->listens) {
                 m->msg_name = &o->name[i];
                 m->msg_namelen = bl_sockaddr_from(&d[0]->to, &o->name[i]);
                 if (d[0]->from.family)
@@ -456,7 +456,7 @@ static void flush_sock(struct sock *s)
         for (int i = s->first; i >= 0; i = w->out[i].next)
                 d[n++] = &w->out[i];
         s->first = s->last = -1;
-        if (n > 1 && s->kind == SOCK_UDP_LISTENER && !s->no_trains)
+        if (n > 1 && s->listens && !s->no_trains)
                 by_flow(d, n);
         if (n)
                 send_all(s, d, n);
@@ -464,18 +464,18 @@ static void flush_sock(struct sock *s)
                 bl_buf_unref(w->env.pool, d[i]->buf);
 }
 
-void bl_udp_flush(struct worker *w)
+static void flush(struct worker *w)
 {
         while (!bl_list_empty(&w->dirty_udp))
                 flush_sock(BL_CONTAINER(w->dirty_udp.next, struct sock, dirty));
         w->n_out = 0;
 }
 
-int bl_udp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
+static int send_datagram(struct worker *w, struct flow *f, struct bl_buf *buf)
 {
         struct sock *s = f->sock;
         struct out d = {.buf = buf, .flow = bl_handle_id(w, f), .next = -1};
-        if (s->kind == SOCK_UDP_LISTENER) {
+        if (s->listens) {
                 d.to = f->remote;
                 if (s->wildcard)
                         d.from = f->local;
@@ -490,7 +490,7 @@ int bl_udp_send(struct worker *w, struct flow *f, struct bl_buf *buf)
                 return 0;
         }
         if (w->n_out == BATCH)
-                bl_udp_flush(w);
+                flush(w);
         if (f->state != FLOW_UP) /* the flush found it gone */
                 return BL_EGONE;
         if (s->blocked) {
@@ -548,7 +548,7 @@ static void write_kept(struct sock *s)
         if (!s->want_writable)
                 return;
         s->want_writable = false;
-        if (s->kind == SOCK_UDP_LISTENER)
+        if (s->listens)
                 bl_htab_each(&s->w->by_addr, tell_room, s);
         else if (s->flow)
                 tell_room(&s->flow->by_addr, s);
@@ -556,7 +556,7 @@ static void write_kept(struct sock *s)
 
 /* ---- events ---- */
 
-void bl_udp_event(struct sock *s, int events, bool failed)
+static void event(struct sock *s, int events, bool failed)
 {
         struct worker *w = s->w;
         bl_worker_enter(w);
@@ -583,7 +583,7 @@ static int connect_to(struct worker *w, int fd, const struct bl_target *t)
 {
         struct sockaddr_storage sa;
         socklen_t len;
-        int rc = bl_udp_options(fd, t->to.family == 6, false);
+        int rc = options(fd, t->to.family == 6, false);
         if (rc < 0)
                 return rc;
         struct bl_addr local = bl_sock_source(w, t->listener);
@@ -596,7 +596,7 @@ static int connect_to(struct worker *w, int fd, const struct bl_target *t)
         return connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 }
 
-int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t)
+static int open_flow(struct worker *w, struct flow *f, const struct bl_target *t)
 {
         if ((t->to.family != 4 && t->to.family != 6) || t->to.port == 0)
                 return BL_EINVAL;
@@ -612,7 +612,7 @@ int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t)
                 close(fd);
                 return rc;
         }
-        struct sock *s = bl_sock_new(w, fd, SOCK_UDP);
+        struct sock *s = bl_sock_new(w, fd, BL_UDP, false);
         if (!s)
                 return BL_ENOMEM;
         s->flow = f;
@@ -627,10 +627,44 @@ int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t)
         return 0;
 }
 
-void bl_udp_close(struct sock *s)
+static void leave(struct sock *s, struct flow *f, bool linger)
 {
+        (void)linger;
+        if (s->listens) {
+                bl_htab_remove(&s->w->by_addr, &f->by_addr);
+                return;
+        }
         s->flow = NULL;
         if (s->first >= 0) /* what was sent before the close still goes out */
                 flush_sock(s);
         bl_sock_close(s);
 }
+
+/* ---- the carrier ---- */
+
+static void init(struct worker *w)
+{
+        bl_list_init(&w->dirty_udp);
+}
+
+static void fini(struct worker *w)
+{
+        free(w->in);
+        w->in = NULL;
+}
+
+const struct carrier bl_udp_carrier = {
+        .type = SOCK_DGRAM,
+        .init = init,
+        .fini = fini,
+        .options = options,
+        .open = open_flow,
+        .send = send_datagram,
+        .flush = flush,
+        /* Datagrams of a paused peer would only pile up before those of all others. */
+        .pause = NULL,
+        .drain = NULL,
+        .leave = leave,
+        .arrive = event,
+        .event = event,
+};

@@ -1,6 +1,6 @@
 /*
  * Private to io/: one worker of the real world. Its files: world.c (life, turns, threads), handle.c (handles,
- * events put off), listen.c (binding), udp.c, tcp.c, dns.c.
+ * events put off), listen.c (binding), transport.c (which there are), udp.c, tcp.c, secure.c, dns.c.
  *
  * A turn is one iteration of the loop: timers, then everything that poll brought, and at its end (a prepare handle,
  * just before the loop waits again) what was put off: downs, ups and writables of flows, then the core's `turn`, then
@@ -12,7 +12,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
-#include "io/tls.h"
+#include "io/transport.h"
 #include "io/world.h"
 
 enum {
@@ -34,28 +34,12 @@ enum {
         USER_TIMEOUT_MS = 15000, /* octets not acknowledged: a silent death (protocol.md section 5) */
 };
 
-struct worker;
-struct sock;
-
-struct secure { /* a stream with TLS; see secure.c */
-        struct sock *owner;
-        struct bl_tls *tls;     /* NULL: not connected yet */
-        struct bl_link shaking; /* accepted, in worker.shaking */
-        bl_us since; /* of the handshake; once it is done: of half a record that waits for its rest, 0: none */
-        bool ask_name, server;
-        enum bl_tls_ask ask : 8;
-        uint16_t n_name;
-        char name[]; /* ours: whom we wanted, also the key of its sessions */
-};
-
 struct seg { /* one queued message of a stream, or one datagram that the socket had no room for */
         struct seg *next;
         struct bl_buf *buf;
         struct bl_addr to, from; /* datagrams on a listener's socket; from: family 0 = the socket's own */
         bl_flow_id flow;         /* datagrams */
 };
-
-enum sock_kind { SOCK_UDP_LISTENER, SOCK_UDP, SOCK_TCP_LISTENER, SOCK_TCP };
 
 /*
  * One descriptor in the loop; freed at the end of the turn in which it was closed. There may be a million streams, so
@@ -64,23 +48,26 @@ enum sock_kind { SOCK_UDP_LISTENER, SOCK_UDP, SOCK_TCP_LISTENER, SOCK_TCP };
  */
 struct sock {
         union {
-                uv_poll_t *poll;          /* all but SOCK_TCP */
-                struct bl_link lingering; /* SOCK_TCP: in worker.lingering */
+                uv_poll_t *poll;          /* all that are not in the set of streams */
+                struct bl_link lingering; /* those in it: in worker.lingering */
         };
         struct worker *w;
         int fd;
-        enum sock_kind kind : 8;
+        enum bl_tp tp : 8;
         uint8_t polled; /* events asked for */
         uint16_t listener;
+        bool listens : 1;  /* a listener's; else a flow's own */
+        bool in_set : 1;   /* of streams: a flow's, SOCK_STREAM */
         bool wildcard : 1; /* UDP listener on all addresses: datagrams carry their local one */
         bool v6 : 1, closing : 1;
         bool want_writable : 1; /* UDP: some flow was told BL_EFULL */
+        bool begun : 1;         /* stream: its layer is at work */
         bool ended : 1;         /* stream: our side is shut down */
         bool blocked : 1;       /* waits for room in the kernel */
         bool no_trains : 1;     /* UDP: the way does not take them, or they are not wanted */
         uint8_t tries;
         uint32_t written;     /* of the first in queue */
-        struct flow *flow;    /* SOCK_UDP, SOCK_TCP; NULL: lingering, or a listener */
+        struct flow *flow;    /* whose own it is; NULL: lingering, or a listener */
         struct bl_link dirty; /* has something to flush: in worker.dirty_udp or .dirty_tcp; closed: in worker.closed */
         union {
                 struct {                     /* UDP: what waits in the batch */
@@ -92,7 +79,7 @@ struct sock {
         /* streams: what is to be written; UDP: what the kernel had no room for */
         struct seg *queue, **queue_end;
         struct bl_timer timer; /* connect, handshake, stuck, drain, linger, accept pause */
-        struct secure *secure; /* TLS; NULL: plain */
+        void *inside;          /* what the transport's layer keeps of a stream; NULL: plain */
 };
 
 enum flow_state {
@@ -242,42 +229,16 @@ int bl_listen_bind(struct bl_world *world, struct bl_sb *err); /* all listeners 
 void bl_listen_start(struct worker *w);
 void bl_listen_stop(struct worker *w); /* closes them; accepted UDP flows keep their socket, which no longer reads */
 
-/* --- udp.c --- */
-int bl_udp_open(struct worker *w, struct flow *f, const struct bl_target *t);
-int bl_udp_send(struct worker *w, struct flow *f, struct bl_buf *buf);
-void bl_udp_flush(struct worker *w);
-void bl_udp_event(struct sock *s, int events, bool failed);
-int bl_udp_options(int fd, bool v6, bool wildcard); /* 0 or -errno */
-void bl_udp_close(struct sock *s);
-
-/* --- tcp.c --- */
-int bl_tcp_open(struct worker *w, struct flow *f, const struct bl_target *t);
-int bl_tcp_send(struct worker *w, struct flow *f, struct bl_buf *buf);
-void bl_tcp_flush(struct worker *w);
-void bl_tcp_drain(struct worker *w, struct flow *f); /* close once the queue is empty */
-void bl_tcp_pause(struct worker *w, struct flow *f, bool stop);
-/* The flow is gone. linger: the socket first sends what is queued, ends its side and waits for the other's end. */
-void bl_tcp_detach(struct sock *s, bool linger);
-void bl_tcp_accept_event(struct sock *s);
-void bl_tcp_event(struct sock *s, int events);
-void bl_tcp_watch(struct sock *s); /* ends the flow unless what holds it up now moves on in time */
-
-/* --- secure.c: TLS on the streams of tcp.c --- */
-int bl_secure_init(struct worker *w); /* 0, BL_ENOMEM */
-void bl_secure_fini(struct worker *w);
-/* The stream shall be one with TLS. `to`: we open it; NULL: accepted. 0, BL_ENOMEM; bl_secure_end undoes it. */
-int bl_secure_want(struct sock *s, const struct bl_target *to);
-int bl_secure_begin(struct sock *s, bool server); /* it is connected: 0, then bl_secure_shake; or < 0 */
-bool bl_secure_room(struct worker *w);            /* for one more handshake */
-void bl_secure_shake(struct sock *s);             /* goes on; in the end tells `up` */
-void bl_secure_read(struct sock *s);
-ssize_t bl_secure_put(struct sock *s); /* from the front of the queue: octets of it, or < 0 */
-void bl_secure_bye(struct sock *s);    /* nothing more will come from us */
-void bl_secure_end(struct sock *s);    /* frees; no-op on a plain one */
+/* --- transports: a carrier or a layer for each file; transport.h says what they do --- */
+extern const struct carrier bl_udp_carrier; /* udp.c */
+extern const struct carrier bl_tcp_carrier; /* tcp.c */
+extern const struct layer bl_secure_layer;  /* secure.c: TLS on the streams of tcp.c */
+void bl_tcp_watch(struct sock *s); /* ends the flow unless what holds it up, its layer's too, moves on in time */
 
 /* --- sock.c --- */
-struct sock *bl_sock_new(struct worker *w, int fd, enum sock_kind kind); /* NULL without memory: fd is closed */
-/* What its file's …_event is to hear of; events 0: nothing. 0 or -errno. */
+/* NULL without memory: fd is closed. listens: a listener's; else a flow's own. */
+struct sock *bl_sock_new(struct worker *w, int fd, enum bl_tp tp, bool listens);
+/* What its carrier's event or arrive is to hear of; events 0: nothing. 0 or -errno. */
 int bl_sock_poll(struct sock *s, int events);
 int bl_sock_set_open(struct worker *w); /* the set of streams; 0 or -errno */
 void bl_sock_set_close(struct worker *w);

@@ -178,8 +178,7 @@ void bl_worker_end_turn(struct worker *w)
                 w->env.ev->turn(&w->env);
                 w->in_turn = false;
         }
-        bl_udp_flush(w);
-        bl_tcp_flush(w);
+        bl_transport_flush(w);
         bl_sock_reap(w);
         if (bl_worker_pending(w)) /* the flush found flows dead, or the rounds were not enough */
                 uv_idle_start(&w->again, on_again);
@@ -258,12 +257,8 @@ static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
         w->timer_at = UINT64_MAX;
         w->stop_timer.fire = stop_time;
         bl_list_init(&w->deferred);
-        bl_list_init(&w->dirty_udp);
-        bl_list_init(&w->dirty_tcp);
-        bl_list_init(&w->lingering);
         bl_list_init(&w->closed);
         w->streams_fd = -1;
-        bl_list_init(&w->shaking);
         w->log.level = conf->log_level;
         w->log.json = conf->log_json;
         w->log.node = conf->node;
@@ -284,7 +279,7 @@ static int worker_init(struct bl_world *world, unsigned i, uint64_t hash_seed)
         if (!w->env.pool || !w->env.stats || !w->wheel || !w->read_buf || !w->listeners)
                 return BL_ENOMEM;
         make_counters(w);
-        if (world->creds && bl_secure_init(w) < 0)
+        if (bl_transport_init(w) < 0)
                 return BL_ENOMEM;
         return loop_init(w);
 }
@@ -398,8 +393,7 @@ static void worker_fini(struct worker *w)
                 for (int i = 0; i < CLOSE_ROUNDS && uv_loop_close(&w->loop) == UV_EBUSY; i++)
                         uv_run(&w->loop, UV_RUN_NOWAIT);
         }
-        bl_secure_fini(w);
-        free(w->in);
+        bl_transport_fini(w);
         free(w->read_buf);
         free(w->listeners);
         bl_wheel_free(w->wheel);

@@ -22,6 +22,7 @@ struct uv_loop_s;
 
 /* Transports that there is code for: to listen on, and to open flows with. */
 bool bl_world_speaks(enum bl_tp tp);
+void bl_world_put_spoken(struct bl_sb *b); /* all of them, as the configuration spells them: "udp, tcp and tls" */
 
 struct bl_world_listener {
         enum bl_tp tp;       /* one that bl_world_speaks */

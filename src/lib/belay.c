@@ -98,8 +98,14 @@ static int take_transport(struct belay *b, const struct belay_options *o, struct
 {
         if (!o->transport)
                 return 0;
-        if (bl_tp_from(bl_str_z(o->transport), &b->conf.hop.transport) < 0 || !bl_world_speaks(b->conf.hop.transport))
-                return wrong(err, "transport", o->transport, "one that this library speaks: udp, tcp or tls");
+        if (bl_tp_from(bl_str_z(o->transport), &b->conf.hop.transport) < 0 || !bl_world_speaks(b->conf.hop.transport)) {
+                char text[96];
+                struct bl_sb need = BL_SB(text);
+                bl_sb_addz(&need, "one that this library speaks: ");
+                bl_world_put_spoken(&need);
+                bl_sb_addc(&need, '\0');
+                return wrong(err, "transport", o->transport, text);
+        }
         b->conf.hop.has_transport = true;
         return 0;
 }

@@ -214,6 +214,15 @@ static bool is_node_name(struct bl_str s)
         return s.n > 0;
 }
 
+static void complain_transport(struct bl_conf_check *c, size_t i)
+{
+        char text[64];
+        struct bl_sb spoken = BL_SB(text);
+        bl_world_put_spoken(&spoken);
+        bl_conf_complain(c, "listen", "listener %zu: only %.*s can be listened on", i + 1,
+                         BL_STR_ARG(bl_sb_str(&spoken)));
+}
+
 /* Each listener belongs to one role, and each role has one. */
 static void check_listeners(const struct bl_options *o, struct bl_conf_check *c)
 {
@@ -230,7 +239,7 @@ static void check_listeners(const struct bl_options *o, struct bl_conf_check *c)
                                          "them before the transport: edge udp 127.0.1.1:5060",
                                          i + 1);
                 if (!bl_world_speaks(p[i].tp))
-                        bl_conf_complain(c, "listen", "listener %zu: only udp, tcp and tls can be listened on", i + 1);
+                        complain_transport(c, i);
                 else if (bl_tp_is_secure(p[i].tp) && !o->tls)
                         bl_conf_complain(c, "listen",
                                          "listener %zu needs a certificate; add tls: {cert: FILE, key: FILE} "
